@@ -1,0 +1,401 @@
+//! All paths of a plan as one deterministic automaton over the steps from a value to its children, so that the cost of a
+//! step does not grow with the number of rules.
+//!
+//! Its alphabet is the key names of the plan, and *another child*, which is any other key and every array element. A
+//! rule's position is the index of the step that it waits for; a state is the set of positions that rules may be in.
+
+use std::collections::HashMap;
+
+use crate::error::PlanError;
+use crate::fold;
+use crate::limits::{KEYS_MAX, POSITIONS_VISITED_MAX, STATES_MAX};
+use crate::path::{Path, Reach, Selector};
+
+/// Where a child stands: in a state, or matched by a rule. Copied into a frame per open container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State(u32);
+
+/// The label of every child that is not a member with a name of the plan.
+const ANOTHER_CHILD: u16 = 0;
+const MATCHED: u32 = 1 << 31;
+
+impl State {
+    /// Nothing below can match.
+    pub(crate) const DEAD: State = State(0);
+
+    /// The rule that matched, if one did.
+    #[inline]
+    pub(crate) fn matched(self) -> Option<u16> {
+        (self.0 & MATCHED != 0).then_some((self.0 & 0xffff) as u16)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Automaton {
+    /// One row per state, one entry per label. An entry is the offset of the next row, or a rule marked `MATCHED`.
+    table: Box<[u32]>,
+    start: State,
+    keys: KeyTable,
+}
+
+impl Automaton {
+    pub(crate) fn compile(paths: &[Path]) -> Result<Automaton, PlanError> {
+        Compiler::new(paths)?.compile()
+    }
+
+    #[inline]
+    pub(crate) fn start(&self) -> State {
+        self.start
+    }
+
+    /// The way to an array element.
+    #[inline]
+    pub(crate) fn element(&self, from: State) -> State {
+        self.step(from, ANOTHER_CHILD)
+    }
+
+    /// The way to a member. `content` is the key as between its quotes, `spelling` what is known of it.
+    #[inline]
+    pub(crate) fn member(
+        &self,
+        from: State,
+        content: &[u8],
+        spelling: Spelling,
+        folded: &mut Vec<u8>,
+    ) -> State {
+        if from == State::DEAD {
+            return State::DEAD;
+        }
+        let label = if spelling == Spelling::Plain && content.is_ascii() {
+            self.keys.find(content)
+        } else {
+            fold::fold_content(content, folded);
+            self.keys.find(folded)
+        };
+        self.step(from, label)
+    }
+
+    fn step(&self, from: State, label: u16) -> State {
+        let at = from.0.wrapping_add(u32::from(label)) as usize;
+        // Rows are whole by construction. Were one not, the field is masked, not passed.
+        State(self.table.get(at).copied().unwrap_or(MATCHED))
+    }
+}
+
+/// Whether a string between its quotes is what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    Plain,
+    Escaped,
+}
+
+/// The key names. Most keys of a document are told apart from all of them by one bit of their signature.
+#[derive(Debug)]
+struct KeyTable {
+    /// Bit n: some name has the signature n.
+    signatures: u64,
+    by_signature: Vec<Vec<(Box<[u8]>, u16)>>,
+}
+
+impl KeyTable {
+    /// Takes folded names, and gives them the labels 1, 2, …
+    fn new<'a>(names: impl Iterator<Item = &'a str>) -> KeyTable {
+        let mut table = KeyTable {
+            signatures: 0,
+            by_signature: vec![Vec::new(); 64],
+        };
+        for (name, label) in names.zip(1_u16..) {
+            let signature = signature(name.as_bytes());
+            table.signatures |= 1_u64.wrapping_shl(signature);
+            if let Some(alike) = table.by_signature.get_mut(signature as usize) {
+                alike.push((name.as_bytes().into(), label));
+            }
+        }
+        table
+    }
+
+    /// The label of a name that is either ASCII in any case, or folded.
+    #[inline]
+    fn find(&self, name: &[u8]) -> u16 {
+        let signature = signature(name);
+        if self.signatures.wrapping_shr(signature) & 1 == 0 {
+            return ANOTHER_CHILD;
+        }
+        self.find_alike(signature, name)
+    }
+
+    #[inline(never)]
+    fn find_alike(&self, signature: u32, name: &[u8]) -> u16 {
+        let alike = self.by_signature.get(signature as usize);
+        alike
+            .map_or(&[][..], Vec::as_slice)
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or(ANOTHER_CHILD, |(_, label)| *label)
+    }
+}
+
+/// 0 to 63, the same for every case of an ASCII name: of its length and its last byte.
+#[inline]
+fn signature(name: &[u8]) -> u32 {
+    let last = name.last().copied().unwrap_or_default() | 0x20;
+    (name.len() as u32).wrapping_add(u32::from(last).wrapping_mul(7)) & 63
+}
+
+/// One step of one rule.
+struct Position {
+    reach: Reach,
+    /// The label of the key, or nothing for every child.
+    label: Option<u16>,
+    advance: Advance,
+}
+
+#[derive(Clone, Copy)]
+enum Advance {
+    To(u16),
+    Matched(u32),
+}
+
+struct Compiler<'a> {
+    names: Vec<&'a str>,
+    positions: Vec<Position>,
+    first: Vec<u16>,
+    visits_left: usize,
+}
+
+/// Sorted, without duplicates.
+type Positions = Vec<u16>;
+
+impl<'a> Compiler<'a> {
+    fn new(paths: &'a [Path]) -> Result<Self, PlanError> {
+        let mut compiler = Compiler {
+            names: Vec::new(),
+            positions: Vec::new(),
+            first: Vec::new(),
+            visits_left: POSITIONS_VISITED_MAX,
+        };
+        for (path, rule) in paths.iter().zip(0_u32..) {
+            compiler.first.push(compiler.positions.len() as u16);
+            let last = path.steps().len().saturating_sub(1);
+            for (at, step) in path.steps().iter().enumerate() {
+                let label = match &step.selector {
+                    Selector::Key(name) => Some(compiler.label(name)?),
+                    Selector::Every => None,
+                };
+                let advance = if at == last {
+                    Advance::Matched(rule)
+                } else {
+                    Advance::To((compiler.positions.len() as u16).saturating_add(1))
+                };
+                compiler.positions.push(Position {
+                    reach: step.reach,
+                    label,
+                    advance,
+                });
+            }
+        }
+        Ok(compiler)
+    }
+
+    fn label(&mut self, name: &'a str) -> Result<u16, PlanError> {
+        let index = match self.names.iter().position(|known| *known == name) {
+            Some(index) => index,
+            None if self.names.len() == KEYS_MAX => {
+                return Err(oversized("the limit of key names"));
+            }
+            None => {
+                self.names.push(name);
+                self.names.len().saturating_sub(1)
+            }
+        };
+        Ok((index as u16).saturating_add(1))
+    }
+
+    fn compile(mut self) -> Result<Automaton, PlanError> {
+        let width = self.names.len().saturating_add(1);
+        // Row 0 is the empty set of positions, the dead state.
+        let mut sets: Vec<Positions> = vec![Vec::new(), self.first.clone()];
+        let mut rows = HashMap::from([(Vec::new(), 0_u32), (self.first.clone(), width as u32)]);
+        let mut table = vec![0_u32; width];
+        let mut next = 1;
+        while let Some(set) = sets.get(next).cloned() {
+            next = next.saturating_add(1);
+            let mut entry = |compiler: &mut Self, label| -> Result<u32, PlanError> {
+                let target = match compiler.follow(&set, label)? {
+                    Target::Matched(rule) => return Ok(MATCHED | rule),
+                    Target::Set(target) => target,
+                };
+                if let Some(row) = rows.get(&target) {
+                    return Ok(*row);
+                }
+                if sets.len() > STATES_MAX {
+                    return Err(oversized("the limit of states"));
+                }
+                let row = (sets.len() as u32).saturating_mul(width as u32);
+                rows.insert(target.clone(), row);
+                sets.push(target);
+                Ok(row)
+            };
+            // A key that no position of this set waits for is another child.
+            let another = entry(&mut self, ANOTHER_CHILD)?;
+            let row_at = table.len();
+            table.resize(row_at.saturating_add(width), another);
+            for position in &set {
+                let waits_for = self
+                    .positions
+                    .get(usize::from(*position))
+                    .and_then(|p| p.label);
+                if let Some(label) = waits_for {
+                    let target = entry(&mut self, label)?;
+                    if let Some(cell) = table.get_mut(row_at.saturating_add(usize::from(label))) {
+                        *cell = target;
+                    }
+                }
+            }
+        }
+        Ok(Automaton {
+            table: table.into(),
+            start: State(width as u32),
+            keys: KeyTable::new(self.names.iter().copied()),
+        })
+    }
+
+    /// Where a set of positions goes over a child with this label. Of several rules that match there the first counts.
+    fn follow(&mut self, set: &Positions, label: u16) -> Result<Target, PlanError> {
+        let mut target = Positions::new();
+        let mut matched: Option<u32> = None;
+        self.visits_left = self
+            .visits_left
+            .checked_sub(set.len())
+            .ok_or(oversized("the limit of work"))?;
+        for at in set {
+            let Some(position) = self.positions.get(usize::from(*at)) else {
+                continue;
+            };
+            if position.reach == Reach::AnyDepth {
+                target.push(*at);
+            }
+            if position.label.is_some_and(|waits_for| waits_for != label) {
+                continue;
+            }
+            match position.advance {
+                Advance::To(next) => target.push(next),
+                Advance::Matched(rule) => matched = Some(matched.map_or(rule, |m| m.min(rule))),
+            }
+        }
+        if let Some(rule) = matched {
+            return Ok(Target::Matched(rule));
+        }
+        target.sort_unstable();
+        target.dedup();
+        Ok(Target::Set(target))
+    }
+}
+
+enum Target {
+    Set(Positions),
+    Matched(u32),
+}
+
+fn oversized(exceeded: &'static str) -> PlanError {
+    PlanError::OperatorPlanOversized { exceeded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{RULES_MAX, STEPS_MAX};
+
+    fn automaton(paths: &[&str]) -> Result<Automaton, PlanError> {
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|text| Path::parse(text).unwrap())
+            .collect();
+        Automaton::compile(&paths)
+    }
+
+    fn walk(automaton: &Automaton, keys: &[&str]) -> Option<u16> {
+        let mut state = automaton.start();
+        for key in keys {
+            assert_eq!(state.matched(), None);
+            state = match *key {
+                "[]" => automaton.element(state),
+                key => automaton.member(state, key.as_bytes(), Spelling::Plain, &mut Vec::new()),
+            };
+        }
+        state.matched()
+    }
+
+    #[test]
+    fn finds_rules_along_their_paths_only() {
+        let automaton =
+            automaton(&["$.customer.email", "$..card", "$.items[*].ssn", "$.*.b"]).unwrap();
+        for (keys, rule) in [
+            (&["customer", "email"][..], Some(0)),
+            (&["CUSTOMER", "eMail"], Some(0)),
+            (&["customer"], None),
+            (&["email"], None),
+            (&["customer", "x", "email"], None),
+            (&["card"], Some(1)),
+            (&["a", "[]", "c", "card"], Some(1)),
+            (&["items", "[]", "ssn"], Some(2)),
+            (&["items", "x", "ssn"], Some(2)),
+            (&["items", "ssn"], None),
+            (&["items", "b"], Some(3)),
+            (&["[]", "b"], Some(3)),
+        ] {
+            assert_eq!(walk(&automaton, keys), rule, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn restarts_a_descent_that_half_matched() {
+        let automaton = automaton(&["$..a.b.c"]).unwrap();
+        assert_eq!(walk(&automaton, &["a", "a", "b", "c"]), Some(0));
+        assert_eq!(walk(&automaton, &["a", "b", "a", "b", "c"]), Some(0));
+        assert_eq!(walk(&automaton, &["a", "b", "x", "c"]), None);
+        assert_eq!(walk(&automaton, &["x", "[]", "a", "b", "c"]), Some(0));
+    }
+
+    #[test]
+    fn prefers_the_first_rule_for_one_field() {
+        let automaton = automaton(&["$..b", "$.a.b"]).unwrap();
+        assert_eq!(walk(&automaton, &["a", "b"]), Some(0));
+    }
+
+    #[test]
+    fn tells_long_and_equally_long_keys_apart() {
+        let (long, longer) = ("k".repeat(63), "k".repeat(64));
+        let automaton =
+            automaton(&[&format!("$.{long}"), &format!("$.{longer}"), "$.ab", "$.ac"]).unwrap();
+        assert_eq!(walk(&automaton, &[&long]), Some(0));
+        assert_eq!(walk(&automaton, &[&longer]), Some(1));
+        assert_eq!(walk(&automaton, &["ac"]), Some(3));
+        assert_eq!(walk(&automaton, &["ad"]), None);
+    }
+
+    #[test]
+    fn refuses_a_policy_that_would_explode() {
+        // Which of the last fifteen keys were `a`: 2^15 states.
+        let bomb = format!("$..a{}", ".*".repeat(STEPS_MAX - 1));
+        let error = automaton(&[&bomb]).unwrap_err();
+        assert!(
+            matches!(error, PlanError::OperatorPlanOversized { .. }),
+            "{error}"
+        );
+        let many: Vec<String> = (0..RULES_MAX)
+            .map(|n| format!("$..k{n}..x{n}..y{n}"))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(automaton(&many).is_err());
+    }
+
+    #[test]
+    fn compiles_as_many_plain_rules_as_are_possible() {
+        let many: Vec<String> = (0..RULES_MAX).map(|n| format!("$.a{n}.b{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let automaton = automaton(&many).unwrap();
+        assert_eq!(walk(&automaton, &["a127", "b127"]), Some(127));
+        assert_eq!(walk(&automaton, &["a127", "b126"]), None);
+    }
+}
