@@ -1,0 +1,116 @@
+//! A segment that is being written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::directory::LogDirectory;
+use super::{failed, sync_path};
+use crate::error::Error;
+use crate::limits::SEGMENT_BYTES_MAX;
+
+/// The open segment of a log: append-only, filled with zeros when it is made, so that a write changes no metadata and
+/// `fdatasync` stays cheap.
+#[derive(Debug)]
+pub struct SegmentFile {
+    file: File,
+    path: PathBuf,
+    first_leaf: u64,
+    offset: u64,
+    bytes: u64,
+}
+
+impl SegmentFile {
+    /// Makes the segment that starts with leaf `first_leaf`, `bytes` long, in the directory of a log that was opened before.
+    ///
+    /// # Errors
+    /// [`Error::OperatorLogInUse`] if that segment exists, [`Error::OperatorFile`].
+    pub fn create(dir: &Path, first_leaf: u64, bytes: u64) -> Result<Self, Error> {
+        let directory = LogDirectory::new(dir);
+        let path = directory.segment_path(first_leaf);
+        let bytes = bytes.min(SEGMENT_BYTES_MAX);
+        let mut file = match OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(Error::OperatorLogInUse { path });
+            }
+            Err(source) => return Err(failed("create", &path, source)),
+        };
+        fill(&mut file, bytes).map_err(|source| failed("fill", &path, source))?;
+        sync_path(&directory.segments_path())?;
+        Ok(Self {
+            file,
+            path,
+            first_leaf,
+            offset: 0,
+            bytes,
+        })
+    }
+
+    /// Writes whole frames behind those that are there, with one positioned write. They survive the death of the process.
+    ///
+    /// # Errors
+    /// [`Error::SegmentFull`], and then nothing was written: seal this one and go on in another. [`Error::OperatorFile`].
+    pub fn append(&mut self, frames: &[u8]) -> Result<(), Error> {
+        let end = self.offset.saturating_add(frames.len() as u64);
+        if end > self.bytes {
+            return Err(Error::SegmentFull);
+        }
+        self.file
+            .write_all_at(frames, self.offset)
+            .map_err(|source| failed("write", &self.path, source))?;
+        self.offset = end;
+        Ok(())
+    }
+
+    /// Makes what was written survive power loss.
+    ///
+    /// # Errors
+    /// [`Error::OperatorFile`]: what was written since the last one must be taken for lost.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file
+            .sync_data()
+            .map_err(|source| failed("sync", &self.path, source))
+    }
+
+    /// Closes the segment for good, without the zeros that are left.
+    ///
+    /// # Errors
+    /// [`Error::OperatorFile`].
+    pub fn seal(self) -> Result<(), Error> {
+        let sealed = self
+            .file
+            .set_len(self.offset)
+            .and_then(|()| self.file.sync_all());
+        sealed.map_err(|source| failed("seal", &self.path, source))
+    }
+
+    /// Index of its first leaf.
+    #[must_use]
+    pub fn first_leaf(&self) -> u64 {
+        self.first_leaf
+    }
+
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn bytes_left(&self) -> u64 {
+        self.bytes.saturating_sub(self.offset)
+    }
+}
+
+fn fill(file: &mut File, bytes: u64) -> std::io::Result<()> {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let count = left.min(ZEROS.len() as u64);
+        file.write_all(ZEROS.get(..count as usize).unwrap_or(&ZEROS))?;
+        left = left.saturating_sub(count);
+    }
+    file.sync_all()
+}
