@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 pub use directory::LogDirectory;
-pub use segment_file::SegmentFile;
+pub use segment_file::{SegmentFile, SpareSegment};
 pub use writer::{LogWriter, Recovery};
 
 use crate::checkpoint::SignedCheckpoint;

@@ -21,6 +21,60 @@ pub struct SegmentFile {
     bytes: u64,
 }
 
+/// A segment made ahead of its turn, so that whoever starts it waits for no disk.
+#[derive(Debug)]
+pub struct SpareSegment {
+    file: File,
+    path: PathBuf,
+    directory: LogDirectory,
+    bytes: u64,
+}
+
+impl SpareSegment {
+    /// Makes a segment of `bytes` without a place in the log yet. A log has one spare at a time; an older one is replaced.
+    ///
+    /// # Errors
+    /// [`Error::OperatorFile`].
+    pub fn create(dir: &Path, bytes: u64) -> Result<Self, Error> {
+        let directory = LogDirectory::new(dir);
+        let path = dir.join("spare.seg");
+        let bytes = bytes.min(SEGMENT_BYTES_MAX);
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path);
+        let mut file = opened.map_err(|source| failed("create", &path, source))?;
+        fill(&mut file, bytes).map_err(|source| failed("fill", &path, source))?;
+        Ok(Self {
+            file,
+            path,
+            directory,
+            bytes,
+        })
+    }
+
+    /// Gives it its place: from here on it is the segment that starts with leaf `first_leaf`.
+    ///
+    /// # Errors
+    /// [`Error::OperatorLogInUse`] if that segment exists, [`Error::OperatorFile`].
+    pub fn start(self, first_leaf: u64) -> Result<SegmentFile, Error> {
+        let path = self.directory.segment_path(first_leaf);
+        if path.exists() {
+            return Err(Error::OperatorLogInUse { path });
+        }
+        std::fs::rename(&self.path, &path).map_err(|source| failed("rename to", &path, source))?;
+        Ok(SegmentFile {
+            file: self.file,
+            path,
+            first_leaf,
+            offset: 0,
+            bytes: self.bytes,
+        })
+    }
+}
+
 impl SegmentFile {
     /// Makes the segment that starts with leaf `first_leaf`, `bytes` long, in the directory of a log that was opened before.
     ///

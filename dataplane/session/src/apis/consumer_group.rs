@@ -1,0 +1,124 @@
+//! The consumer protocol of KIP-848: ConsumerGroupHeartbeat (68), ConsumerGroupDescribe (69).
+
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
+use kafka_protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+};
+use sluice_policy::Operation;
+
+use super::{Asker, ColdApi, OPERATIONS_UNKNOWN, Verdict, code, names};
+
+pub(crate) struct ConsumerGroupHeartbeat;
+
+impl ColdApi for ConsumerGroupHeartbeat {
+    type Request = ConsumerGroupHeartbeatRequest;
+    type Response = ConsumerGroupHeartbeatResponse;
+    type Pending = ();
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        request: &mut ConsumerGroupHeartbeatRequest,
+    ) -> Verdict<(), ConsumerGroupHeartbeatResponse> {
+        let mut response = ConsumerGroupHeartbeatResponse::default();
+        if let Err(denial) = ask.group(Operation::Read, &request.group_id) {
+            response.error_code = code::GROUP_AUTHORIZATION_FAILED;
+            response.error_message = Some(names::text(&denial.message()));
+            return Verdict::Answer(response);
+        }
+        // The broker would resolve a pattern with the gateway's own rights, over topics that the role may not see.
+        if request
+            .subscribed_topic_regex
+            .as_ref()
+            .is_some_and(|regex| !regex.is_empty())
+        {
+            let denial =
+                ask.withheld("subscriptions by pattern that the broker resolves; name the topics");
+            response.error_code = code::INVALID_REGULAR_EXPRESSION;
+            response.error_message = Some(names::text(&denial.message()));
+            return Verdict::Answer(response);
+        }
+        for topic in request.subscribed_topic_names.iter().flatten() {
+            if let Err(denial) = ask.topic(Operation::Describe, topic) {
+                response.error_code = code::TOPIC_AUTHORIZATION_FAILED;
+                response.error_message = Some(names::text(&denial.message()));
+                return Verdict::Answer(response);
+            }
+        }
+        Verdict::Forward(())
+    }
+
+    fn answer(_: &mut Asker<'_>, _version: i16, (): (), _: &mut ConsumerGroupHeartbeatResponse) {}
+}
+
+pub(crate) struct ConsumerGroupDescribe;
+
+impl ColdApi for ConsumerGroupDescribe {
+    type Request = ConsumerGroupDescribeRequest;
+    type Response = ConsumerGroupDescribeResponse;
+    type Pending = Vec<DescribedGroup>;
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        request: &mut ConsumerGroupDescribeRequest,
+    ) -> Verdict<Self::Pending, ConsumerGroupDescribeResponse> {
+        let mut denied = Vec::new();
+        request.group_ids.retain(|group| {
+            let Err(denial) = ask.group(Operation::Describe, group) else {
+                return true;
+            };
+            let mut refusal = DescribedGroup::default();
+            refusal.group_id = group.clone();
+            refusal.error_code = code::GROUP_AUTHORIZATION_FAILED;
+            refusal.error_message = Some(names::text(&denial.message()));
+            refusal.authorized_operations = OPERATIONS_UNKNOWN;
+            denied.push(refusal);
+            false
+        });
+        if request.group_ids.is_empty() {
+            let mut response = ConsumerGroupDescribeResponse::default();
+            response.groups = denied;
+            return Verdict::Answer(response);
+        }
+        Verdict::Forward(denied)
+    }
+
+    fn answer(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        denied: Self::Pending,
+        response: &mut ConsumerGroupDescribeResponse,
+    ) {
+        for group in &mut response.groups {
+            if group.authorized_operations != OPERATIONS_UNKNOWN {
+                group.authorized_operations = ask.group_operations(&group.group_id);
+            }
+            let assigned = group.members.iter().flat_map(|member| {
+                member
+                    .assignment
+                    .topic_partitions
+                    .iter()
+                    .chain(&member.target_assignment.topic_partitions)
+            });
+            let subscribed = group
+                .members
+                .iter()
+                .flat_map(|member| &member.subscribed_topic_names);
+            let hidden = assigned
+                .map(|topic| &topic.topic_name)
+                .chain(subscribed)
+                .any(|topic| !ask.may_describe_topic(topic));
+            // As a broker does: one topic that may not be seen hides the group's members.
+            if hidden {
+                group.error_code = code::TOPIC_AUTHORIZATION_FAILED;
+                group.error_message = Some(names::text(
+                    "the group reads topics that may not be described",
+                ));
+                group.members.clear();
+            }
+        }
+        response.groups.extend(denied);
+    }
+}

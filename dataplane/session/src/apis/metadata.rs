@@ -1,0 +1,123 @@
+//! Metadata (key 3): shows the topics that the role may describe and the gateway's own addresses.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use sluice_policy::Operation;
+
+use super::{Asker, ColdApi, OPERATIONS_UNKNOWN, Verdict, code, names};
+
+pub(crate) struct Metadata;
+
+pub(crate) struct Pending {
+    denied: Vec<MetadataResponseTopic>,
+    with_operations: bool,
+}
+
+impl ColdApi for Metadata {
+    type Request = MetadataRequest;
+    type Response = MetadataResponse;
+    type Pending = Pending;
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        version: i16,
+        request: &mut MetadataRequest,
+    ) -> Verdict<Pending, MetadataResponse> {
+        // Creation goes through CreateTopics, where its settings are seen.
+        request.allow_auto_topic_creation = false;
+        let with_operations = request.include_topic_authorized_operations;
+        let mut denied = Vec::new();
+        if let Some(topics) = &mut request.topics {
+            let seen = &mut BTreeSet::new();
+            topics.retain(|topic| {
+                let (name, refusal) = visible(ask, version, topic);
+                let keep = refusal.is_none();
+                if let Some(refusal) = refusal {
+                    denied.push(refusal);
+                }
+                keep && name.is_none_or(|name| seen.insert(name))
+            });
+            // An empty list asks for the brokers alone.
+            if topics.is_empty() {
+                ask.names_nothing();
+            }
+        }
+        Verdict::Forward(Pending {
+            denied,
+            with_operations,
+        })
+    }
+
+    fn answer(
+        ask: &mut Asker<'_>,
+        version: i16,
+        pending: Pending,
+        response: &mut MetadataResponse,
+    ) {
+        response
+            .brokers
+            .retain_mut(|broker| match ask.advertised(broker.node_id.0) {
+                Some((host, port)) => {
+                    broker.host = host;
+                    broker.port = port;
+                    true
+                }
+                None => false,
+            });
+        response.topics.retain(|topic| {
+            topic
+                .name
+                .as_ref()
+                .is_none_or(|name| ask.may_describe_topic(name))
+        });
+        for topic in &mut response.topics {
+            if let Some(name) = &topic.name {
+                ask.learn_topic_id(topic.topic_id, name);
+                if pending.with_operations {
+                    topic.topic_authorized_operations = ask.topic_operations(name);
+                }
+            }
+        }
+        if response.cluster_authorized_operations != OPERATIONS_UNKNOWN {
+            response.cluster_authorized_operations = ask.cluster_operations();
+        }
+        let _ = version;
+        response.topics.extend(pending.denied);
+    }
+}
+
+/// The topic's name, and the refusal to show instead of it.
+fn visible(
+    ask: &mut Asker<'_>,
+    version: i16,
+    topic: &MetadataRequestTopic,
+) -> (Option<String>, Option<MetadataResponseTopic>) {
+    let refused = |error: i16| {
+        let mut refusal = MetadataResponseTopic::default();
+        refusal.error_code = error;
+        refusal.name = topic.name.clone();
+        if topic.name.is_none() {
+            refusal.topic_id = topic.topic_id;
+            if version < 12 {
+                refusal.name = Some(names::topic(""));
+            }
+        }
+        refusal
+    };
+    let name = match &topic.name {
+        Some(name) => name.to_string(),
+        None => match ask.topic_name(topic.topic_id) {
+            Some(name) => name,
+            None => return (None, Some(refused(code::UNKNOWN_TOPIC_ID))),
+        },
+    };
+    match ask.topic(Operation::Describe, &name) {
+        Ok(()) => (Some(name), None),
+        // By id, the answer must not tell a hidden topic from a missing one.
+        Err(_) if topic.name.is_none() => (None, Some(refused(code::UNKNOWN_TOPIC_ID))),
+        Err(_) => (None, Some(refused(code::TOPIC_AUTHORIZATION_FAILED))),
+    }
+}

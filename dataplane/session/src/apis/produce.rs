@@ -1,0 +1,296 @@
+//! Produce (key 0): decided per topic, forwarded from where it lies if everything in it may go.
+
+use sluice_kafka::record_batch::BatchHeader;
+use sluice_kafka::views::{
+    Denial as WireDenial, MergeEntry, ProduceRequest, ProduceResponse, produce_response,
+};
+use sluice_kafka::{ErrorCode, RequestHeader};
+use sluice_policy::Operation;
+
+use super::{Asker, HotStep};
+use crate::decide::Rule;
+use crate::environment::Standing;
+use crate::error::Close;
+use crate::limits::APPROVAL_THROTTLE_MS_MAX;
+use crate::order_gate::{Stream, Turn};
+use crate::record::Delivered;
+
+/// What the answer to a Produce is merged with.
+#[derive(Debug, Default)]
+pub(crate) struct PendingProduce {
+    version: i16,
+    /// Every topic-partition in the request's order.
+    entries: Vec<Entry>,
+    throttle_ms: i32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    topic: String,
+    partition: i32,
+    records_count: i32,
+    denial: Option<(ErrorCode, String)>,
+}
+
+/// Decides one Produce.
+pub(crate) fn decide(
+    ask: &mut Asker<'_>,
+    header: &RequestHeader<'_>,
+    frame: &[u8],
+) -> Result<HotStep<PendingProduce>, Close> {
+    let request = ProduceRequest::parse(frame, header).map_err(Close::malformed)?;
+    let id_denial = request
+        .transactional_id
+        .and_then(|id| ask.transactional_id(Operation::Write, id).err())
+        .map(|denial| {
+            (
+                ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+                denial.message(),
+            )
+        });
+    let mut pending = PendingProduce {
+        version: header.api_version,
+        ..PendingProduce::default()
+    };
+    for topic in request.topics() {
+        let access = ask.topic(Operation::Write, topic.name);
+        for partition in topic.partitions() {
+            let mut records_count = 0;
+            let denial = match (&id_denial, &access) {
+                (Some(denial), _) => Some(denial.clone()),
+                (None, Err(denial)) => {
+                    Some((ErrorCode::TOPIC_AUTHORIZATION_FAILED, denial.message()))
+                }
+                (None, Ok(())) => match sole_batch(partition.records) {
+                    Err(error) => {
+                        ask.rejected(
+                            topic.name,
+                            partition.index,
+                            "the partition does not hold one batch of format 2",
+                        );
+                        Some((
+                            error,
+                            "Sluice: one record batch of format 2 is expected".to_owned(),
+                        ))
+                    }
+                    Ok(batch) => {
+                        records_count = batch.record_count;
+                        write(
+                            ask,
+                            topic.name,
+                            partition.index,
+                            &batch,
+                            &mut pending.throttle_ms,
+                        )
+                        .err()
+                    }
+                },
+            };
+            pending.entries.push(Entry {
+                topic: topic.name.to_owned(),
+                partition: partition.index,
+                records_count,
+                denial,
+            });
+        }
+    }
+    let denied = pending
+        .entries
+        .iter()
+        .filter(|entry| entry.denial.is_some())
+        .count();
+    if request.acks == 0 {
+        // There is no answer that could carry a denial, and none that could say where records went.
+        if denied > 0 || ask.needs_answer() {
+            return Err(Close::ClientDeniedUnanswerable);
+        }
+        ask.unacknowledged();
+    }
+    if denied == 0 && !request.has_unknown_tags() && !super::is_admin_client(header) {
+        return Ok(HotStep::forward_in_place(request.acks != 0, pending));
+    }
+    if denied == pending.entries.len() && denied > 0 {
+        let mut answer = Vec::new();
+        merge(&pending, header.correlation_id, None, &mut answer);
+        return Ok(HotStep::Answer(answer));
+    }
+    let mut kept = Vec::with_capacity(frame.len());
+    let mut entries = pending.entries.iter();
+    request.keep_topics(
+        |_, _| entries.next().is_some_and(|entry| entry.denial.is_none()),
+        &mut kept,
+    );
+    super::drop_admin_client(header, &mut kept);
+    Ok(HotStep::forward_owned(request.acks != 0, kept, pending))
+}
+
+/// Joins the broker's answer with the denials. `None`: the answer passes as it is.
+pub(crate) fn answer(
+    ask: &mut Asker<'_>,
+    correlation_id: i32,
+    pending: &PendingProduce,
+    frame: &[u8],
+) -> Result<Option<Vec<u8>>, Close> {
+    let response =
+        ProduceResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
+    for topic in response.topics() {
+        for partition in topic.partitions() {
+            let counts = pending
+                .entries
+                .iter()
+                .find(|entry| entry.partition == partition.index && entry.topic == topic.name)
+                .map_or(0, |entry| entry.records_count);
+            ask.delivered(Delivered {
+                topic: topic.name.to_owned(),
+                partition: partition.index,
+                first_offset: partition.base_offset,
+                records_count: counts,
+                error: partition.error.0,
+                ..Delivered::default()
+            });
+        }
+    }
+    let mut out = Vec::new();
+    if pending.entries.iter().any(|entry| entry.denial.is_some()) {
+        merge(pending, correlation_id, Some(&response), &mut out);
+        Ok(Some(out))
+    } else if response.may_carry_addresses() {
+        response.without_addresses(&mut out);
+        Ok(Some(out))
+    } else {
+        Ok(None)
+    }
+}
+
+fn merge(
+    pending: &PendingProduce,
+    correlation_id: i32,
+    broker: Option<&ProduceResponse<'_>>,
+    out: &mut Vec<u8>,
+) {
+    let entries: Vec<MergeEntry<'_>> = pending
+        .entries
+        .iter()
+        .map(|entry| MergeEntry {
+            topic: &entry.topic,
+            partition: entry.partition,
+            denial: entry.denial.as_ref().map(|(error, message)| WireDenial {
+                error: *error,
+                message: Some(message.as_str()),
+            }),
+        })
+        .collect();
+    produce_response::merge(
+        pending.version,
+        correlation_id,
+        pending.throttle_ms,
+        broker,
+        &entries,
+        out,
+    );
+}
+
+/// The one batch that a partition of a Produce may hold (Kafka's own rule since request version 3).
+fn sole_batch(records: Option<&[u8]>) -> Result<BatchHeader, ErrorCode> {
+    let records = records.ok_or(ErrorCode::INVALID_RECORD)?;
+    let batch = BatchHeader::parse(records).map_err(|_| ErrorCode::INVALID_RECORD)?;
+    let sole = batch.batch_bytes() == records.len();
+    if sole && !batch.is_control() {
+        Ok(batch)
+    } else {
+        Err(ErrorCode::INVALID_RECORD)
+    }
+}
+
+/// What a client is told instead of an offset.
+type WriteDenial = (ErrorCode, String);
+
+/// Decides one batch of a topic that may be written: its producer id must be the principal's, and a protected topic needs
+/// a grant.
+fn write(
+    ask: &mut Asker<'_>,
+    topic: &str,
+    partition: i32,
+    batch: &BatchHeader,
+    throttle_ms: &mut i32,
+) -> Result<(), WriteDenial> {
+    if batch.producer_id >= 0 && !ask.claim_producer_id(batch.producer_id) {
+        ask.denied_producer(topic, partition);
+        let text = "Sluice: this producer id belongs to another principal";
+        return Err((ErrorCode::TOPIC_AUTHORIZATION_FAILED, text.to_owned()));
+    }
+    let grant = match ask.approval_rule(topic) {
+        None => None,
+        Some(rule) => Some(approved(ask, topic, partition, batch, &rule, throttle_ms)?),
+    };
+    ask.writes(topic, partition, batch, grant);
+    Ok(())
+}
+
+/// A protected topic is written inside a grant's window, and in the producer's order; else the client tries again.
+fn approved(
+    ask: &mut Asker<'_>,
+    topic: &str,
+    partition: i32,
+    batch: &BatchHeader,
+    rule: &Rule,
+    throttle_ms: &mut i32,
+) -> Result<String, WriteDenial> {
+    let stream = Stream {
+        producer_id: batch.producer_id,
+        topic: topic.to_owned(),
+        partition,
+    };
+    let idempotent = batch.producer_id >= 0;
+    let behind =
+        idempotent && ask.turn(&stream, batch.producer_epoch, batch.base_sequence) != Turn::Free;
+    let granted = ask.grant(topic);
+    let (error, message) = match granted {
+        Some(grant) if !behind => {
+            if idempotent {
+                ask.gate_forwarded(&stream, batch.producer_epoch, batch.base_sequence);
+            }
+            return Ok(grant);
+        }
+        Some(_) => (
+            ErrorCode::NOT_ENOUGH_REPLICAS,
+            "an earlier batch of this producer goes first".to_owned(),
+        ),
+        None => standing(ask.standing(topic, &rule.name), &rule.name),
+    };
+    let message = format!("Sluice: {message}");
+    if error == ErrorCode::NOT_ENOUGH_REPLICAS {
+        let pause = rule.hold_ms.min(u64::from(APPROVAL_THROTTLE_MS_MAX));
+        *throttle_ms = (*throttle_ms).max(i32::try_from(pause).unwrap_or(i32::MAX));
+        if idempotent {
+            ask.gate_refused(stream, batch.producer_epoch, batch.base_sequence);
+        }
+    }
+    ask.held(
+        topic,
+        partition,
+        error == ErrorCode::NOT_ENOUGH_REPLICAS,
+        &message,
+    );
+    Err((error, message))
+}
+
+/// The one code that every client retries calmly means "not yet"; the authorization error is final.
+fn standing(standing: Standing, rule: &str) -> WriteDenial {
+    let (again, never) = (
+        ErrorCode::NOT_ENOUGH_REPLICAS,
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+    );
+    match standing {
+        Standing::Open => (
+            again,
+            format!("the write waits for an approval ({rule}); an approver has been notified"),
+        ),
+        Standing::Unreachable => (
+            again,
+            format!("the write needs an approval ({rule}) and the approver is unreachable"),
+        ),
+        Standing::Refused(reason) => (never, format!("an approver refused the write: {reason}")),
+        Standing::TimedOut => (never, format!("nobody approved the write in time ({rule})")),
+    }
+}

@@ -1,0 +1,470 @@
+//! The enforcement point: asks policy about each resource that a request names, and remembers every answer.
+
+use std::sync::Arc;
+
+use kafka_protocol::protocol::StrBytes;
+use sluice_kafka::record_batch::BatchHeader;
+use sluice_policy::{
+    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
+    Rights, TopicChange,
+};
+use uuid::Uuid;
+
+use crate::environment::{Environment, Snapshot, Standing};
+use crate::forward::Permits;
+use crate::order_gate::{Stream, Turn};
+use crate::record::{Asked, Delivered, Refusal};
+
+/// The reason code of a write that waits for a person.
+pub(crate) const APPROVAL_AWAITED: &str = "approval-awaited";
+
+/// `authorized_operations` when nobody asked for it (KIP-430).
+pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+
+/// Why something was denied, as the client may read it.
+#[derive(Debug, Clone)]
+pub(crate) struct Denial {
+    reason: Reason,
+    kind: ResourceKind,
+    text: String,
+}
+
+impl Denial {
+    /// One sentence for `error_message`.
+    pub(crate) fn message(&self) -> String {
+        format!("Sluice: {}", self.text)
+    }
+
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.reason.is_immutable()
+    }
+
+    pub(crate) fn is_topic(&self) -> bool {
+        self.kind == ResourceKind::Topic
+    }
+}
+
+/// What a protected topic asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) hold_ms: u64,
+}
+
+/// One request's, or one answer's, questions to policy, with what policy said.
+pub(crate) struct Asker<'a> {
+    environment: &'a Environment<'a>,
+    snapshot: &'a Arc<Snapshot>,
+    principal: &'a str,
+    rights: &'a Rights,
+    api_key: i16,
+    denial_id: &'a str,
+    permits: Vec<Permit>,
+    names_nothing: bool,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) delivered: Vec<Delivered>,
+    pub(crate) unacknowledged: bool,
+    durability: sluice_policy::Durability,
+    /// The producer id that this session used last, so that a stream of batches asks the process-wide table once.
+    claimed: &'a mut Option<i64>,
+}
+
+impl<'a> Asker<'a> {
+    pub(crate) fn new(
+        environment: &'a Environment<'a>,
+        snapshot: &'a Arc<Snapshot>,
+        principal: &'a str,
+        rights: &'a Rights,
+        api_key: i16,
+        denial_id: &'a str,
+        claimed: &'a mut Option<i64>,
+    ) -> Self {
+        Self {
+            environment,
+            snapshot,
+            principal,
+            rights,
+            api_key,
+            denial_id,
+            permits: Vec::new(),
+            names_nothing: false,
+            asked: Vec::new(),
+            refusals: Vec::new(),
+            delivered: Vec::new(),
+            unacknowledged: false,
+            durability: sluice_policy::Durability::Written,
+            claimed,
+        }
+    }
+
+    /// What the request may be forwarded by.
+    pub(crate) fn take_permits(&mut self) -> Permits {
+        if self.permits.is_empty() && (self.names_nothing || self.refusals.is_empty()) {
+            return Permits::Listing;
+        }
+        Permits::Named(std::mem::take(&mut self.permits))
+    }
+
+    /// What is left of the request names no resource, and still has an answer (the brokers of a Metadata).
+    pub(crate) fn names_nothing(&mut self) {
+        self.names_nothing = true;
+    }
+
+    pub(crate) fn durability(&self) -> sluice_policy::Durability {
+        self.durability
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.clone()
+    }
+
+    // What requests ask.
+
+    pub(crate) fn topic(&mut self, operation: Operation, name: &str) -> Result<(), Denial> {
+        self.ask(operation, ResourceRef::Topic(name))
+    }
+
+    pub(crate) fn group(&mut self, operation: Operation, name: &str) -> Result<(), Denial> {
+        self.ask(operation, ResourceRef::Group(name))
+    }
+
+    pub(crate) fn transactional_id(
+        &mut self,
+        operation: Operation,
+        name: &str,
+    ) -> Result<(), Denial> {
+        self.ask(operation, ResourceRef::TransactionalId(name))
+    }
+
+    /// IdempotentWrite on the cluster, which Write on any topic implies (KIP-679).
+    pub(crate) fn idempotent_write(&mut self) -> Result<(), Denial> {
+        self.ask(Operation::IdempotentWrite, ResourceRef::Cluster)
+    }
+
+    fn ask(&mut self, operation: Operation, resource: ResourceRef<'_>) -> Result<(), Denial> {
+        match self
+            .snapshot
+            .tables
+            .decide(self.rights, self.api_key, operation, resource)
+        {
+            Decision::Allow(permit) => {
+                self.durability = self.durability.max(permit.obligations().durability);
+                self.permits.push(permit);
+                self.asked.push(Asked::new(operation, resource));
+                Ok(())
+            }
+            Decision::Deny(reason) => Err(self.deny(operation, resource, reason)),
+        }
+    }
+
+    fn deny(&mut self, operation: Operation, resource: ResourceRef<'_>, reason: Reason) -> Denial {
+        let rule = self
+            .snapshot
+            .tables
+            .rule_of(reason)
+            .map(|rule| format!(" [{rule}]"))
+            .unwrap_or_default();
+        let text = format!(
+            "{} may not {} {} {}: {}{rule} (denial {})",
+            self.principal,
+            operation.name(),
+            resource.kind().name(),
+            resource.name(),
+            reason,
+            self.denial_id,
+        );
+        self.refusals
+            .push(Refusal::new(operation, resource, reason.code(), &text));
+        Denial {
+            reason,
+            kind: resource.kind(),
+            text,
+        }
+    }
+
+    /// Whether the topic's class lets it be changed so; no role is above it.
+    pub(crate) fn topic_change(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        change: &TopicChange<'_>,
+    ) -> Result<(), Denial> {
+        let tables = &self.snapshot.tables;
+        let Err(reason) = tables.topic_change(&tables.topic(self.rights, name), change) else {
+            return Ok(());
+        };
+        // The permit for the operation was given before the change itself was looked at.
+        self.permits.pop();
+        self.asked.pop();
+        Err(self.deny(operation, ResourceRef::Topic(name), reason))
+    }
+
+    /// Something that the gateway does not serve to anybody.
+    pub(crate) fn withheld(&mut self, what: &str) -> Denial {
+        let text = format!("the gateway does not serve {what}");
+        let resource = ResourceRef::Cluster;
+        self.refusals.push(Refusal::new(
+            Operation::ClusterAction,
+            resource,
+            Reason::NotPermitted.code(),
+            &text,
+        ));
+        Denial {
+            reason: Reason::NotPermitted,
+            kind: ResourceKind::Cluster,
+            text,
+        }
+    }
+
+    /// A topic id that no broker's answer named yet.
+    pub(crate) fn unknown_topic_id(&mut self, id: Uuid) {
+        let text = format!("topic id {id} is not known to this gateway");
+        let resource = ResourceRef::Cluster;
+        self.refusals.push(Refusal::new(
+            Operation::Describe,
+            resource,
+            "unknown-topic-id",
+            &text,
+        ));
+    }
+
+    /// A partition whose records are not what Kafka takes.
+    pub(crate) fn rejected(&mut self, topic: &str, partition: i32, text: &str) {
+        let mut refusal = Refusal::new(
+            Operation::Write,
+            ResourceRef::Topic(topic),
+            "invalid-record",
+            text,
+        );
+        refusal.partition = partition;
+        self.refusals.push(refusal);
+    }
+
+    // Filters of answers: not evidence, for nothing was asked for by name.
+
+    pub(crate) fn may_describe_topic(&self, name: &str) -> bool {
+        self.topic_set(name).contains(Operation::Describe)
+    }
+
+    pub(crate) fn may_describe_group(&self, name: &str) -> bool {
+        self.snapshot
+            .tables
+            .group(self.rights, name)
+            .contains(Operation::Describe)
+    }
+
+    /// Whether a topic that was readable when it was asked for still is.
+    pub(crate) fn still_reads(&self, name: &str) -> bool {
+        self.topic_set(name).contains(Operation::Read)
+    }
+
+    pub(crate) fn topic_operations(&self, name: &str) -> i32 {
+        self.topic_set(name).authorized_operations()
+    }
+
+    pub(crate) fn group_operations(&self, name: &str) -> i32 {
+        self.snapshot
+            .tables
+            .group(self.rights, name)
+            .authorized_operations()
+    }
+
+    pub(crate) fn cluster_operations(&self) -> i32 {
+        self.snapshot
+            .tables
+            .cluster(self.rights)
+            .authorized_operations()
+    }
+
+    fn topic_set(&self, name: &str) -> OperationSet {
+        let tables = &self.snapshot.tables;
+        tables.allowed(&tables.topic(self.rights, name))
+    }
+
+    pub(crate) fn mask_plan(&self, topic: &str) -> Option<MaskPlanId> {
+        self.snapshot.tables.topic(self.rights, topic).mask()
+    }
+
+    // The cluster as clients see it.
+
+    pub(crate) fn advertised(&self, node: i32) -> Option<(StrBytes, i32)> {
+        let node = self.environment.topology.nodes.get(&node)?;
+        Some((
+            StrBytes::from_string(node.advertised_host.clone()),
+            i32::from(node.advertised_port),
+        ))
+    }
+
+    pub(crate) fn learn_topic_id(&self, id: Uuid, name: &str) {
+        if !id.is_nil() {
+            self.environment
+                .shared
+                .topic_ids(&mut |ids| ids.learn(*id.as_bytes(), name));
+        }
+    }
+
+    pub(crate) fn topic_name(&self, id: Uuid) -> Option<String> {
+        let mut name = None;
+        self.environment
+            .shared
+            .topic_ids(&mut |ids| name = ids.name(id.as_bytes()).map(str::to_owned));
+        name
+    }
+
+    // Producers.
+
+    pub(crate) fn claim_producer_id(&mut self, producer_id: i64) -> bool {
+        if *self.claimed == Some(producer_id) {
+            return true;
+        }
+        let mut owned = false;
+        self.environment
+            .shared
+            .producer_ids(&mut |ids| owned = ids.claim(producer_id, self.principal));
+        if owned {
+            *self.claimed = Some(producer_id);
+        }
+        owned
+    }
+
+    pub(crate) fn learn_producer_id(&self, producer_id: i64) {
+        self.environment
+            .shared
+            .producer_ids(&mut |ids| ids.learn(producer_id, self.principal));
+    }
+
+    pub(crate) fn denied_producer(&mut self, topic: &str, partition: i32) {
+        let text = "the producer id belongs to another principal";
+        let mut refusal = Refusal::new(
+            Operation::Write,
+            ResourceRef::Topic(topic),
+            "producer-id-not-owned",
+            text,
+        );
+        refusal.partition = partition;
+        self.refusals.push(refusal);
+    }
+
+    /// The approval that a write to this topic needs.
+    pub(crate) fn approval_rule(&self, topic: &str) -> Option<Rule> {
+        let tables = &self.snapshot.tables;
+        let id = tables
+            .class(tables.topic(self.rights, topic).class())
+            .approval?;
+        let rule = tables.approval_rule(id);
+        Some(Rule {
+            name: rule.name.to_owned(),
+            hold_ms: rule.hold_ms,
+        })
+    }
+
+    pub(crate) fn grant(&self, topic: &str) -> Option<String> {
+        self.environment
+            .grants
+            .covering(self.principal, topic, self.environment.now)
+            .map(str::to_owned)
+    }
+
+    pub(crate) fn standing(&self, topic: &str, rule: &str) -> Standing {
+        self.environment
+            .shared
+            .approval(self.principal, topic, rule)
+    }
+
+    pub(crate) fn turn(&self, stream: &Stream, epoch: i16, base_sequence: i32) -> Turn {
+        let mut turn = Turn::Full;
+        self.environment
+            .shared
+            .order_gate(&mut |gate| turn = gate.turn(stream, epoch, base_sequence));
+        turn
+    }
+
+    pub(crate) fn gate_forwarded(&self, stream: &Stream, epoch: i16, base_sequence: i32) {
+        self.environment
+            .shared
+            .order_gate(&mut |gate| gate.forwarded(stream, epoch, base_sequence));
+    }
+
+    pub(crate) fn gate_refused(&self, stream: Stream, epoch: i16, base_sequence: i32) {
+        let now = self.environment.now.unix_ms();
+        let mut stream = Some(stream);
+        self.environment.shared.order_gate(&mut |gate| {
+            if let Some(stream) = stream.take() {
+                gate.refused(stream, epoch, base_sequence, now);
+            }
+        });
+    }
+
+    // Evidence of what goes on.
+
+    pub(crate) fn writes(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: &BatchHeader,
+        grant: Option<String>,
+    ) {
+        let asked = self.asked_partition(Operation::Write, topic, partition);
+        asked.set_batch(batch);
+        asked.grant = grant.unwrap_or_default();
+    }
+
+    pub(crate) fn reads(&mut self, topic: &str, partition: i32, offset: i64) {
+        let masked = self.mask_plan(topic).is_some();
+        let asked = self.asked_partition(Operation::Read, topic, partition);
+        asked.first_offset = offset;
+        asked.masked = masked;
+    }
+
+    /// The item of one partition: the topic's own, as long as it names no partition yet, else a new one.
+    fn asked_partition(&mut self, operation: Operation, topic: &str, partition: i32) -> &mut Asked {
+        let free = self
+            .asked
+            .iter()
+            .rposition(|asked| asked.partition < 0 && asked.name == topic);
+        let mut asked = match free {
+            Some(at) => self.asked.remove(at),
+            None => Asked::new(operation, ResourceRef::Topic(topic)),
+        };
+        asked.partition = partition;
+        self.asked.push_mut(asked)
+    }
+
+    pub(crate) fn delivered(&mut self, delivered: Delivered) {
+        self.delivered.push(delivered);
+    }
+
+    /// What a change of a topic came to.
+    pub(crate) fn outcome(&mut self, topic: &str, error: i16) {
+        self.delivered.push(Delivered {
+            topic: topic.to_owned(),
+            partition: -1,
+            error,
+            ..Delivered::default()
+        });
+    }
+
+    /// A write to a protected topic that does not go on now, or (refused, timed out) at all.
+    pub(crate) fn held(&mut self, topic: &str, partition: i32, awaited: bool, text: &str) {
+        let code = if awaited {
+            APPROVAL_AWAITED
+        } else {
+            "approval-refused"
+        };
+        let mut refusal = Refusal::new(Operation::Write, ResourceRef::Topic(topic), code, text);
+        refusal.partition = partition;
+        self.refusals.push(refusal);
+    }
+
+    /// Whether a write without acknowledgement would leave evidence that policy requires unwritten.
+    pub(crate) fn needs_answer(&self) -> bool {
+        self.permits
+            .iter()
+            .any(|permit| permit.obligations().approval.is_some())
+    }
+
+    pub(crate) fn unacknowledged(&mut self) {
+        self.unacknowledged = true;
+    }
+}

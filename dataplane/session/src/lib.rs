@@ -1,0 +1,36 @@
+//! One connection's life: bytes and time in, actions out.
+//!
+//! [`Session`] composes the leaves (`kafka`, `identity`, `policy`, `masking`, `evidence`) and does no I/O. Data flows one
+//! way: `authenticate`, `decide`, `apis` (what each Kafka API needs, and how a denial looks), `record`, `forward`; on the
+//! way back `apis`, `transform` (masking), `record`. [`Outbox`] is what the shell gets.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod apis;
+mod authenticate;
+mod decide;
+pub mod environment;
+mod error;
+mod forward;
+pub mod limits;
+pub mod login;
+pub mod order_gate;
+mod outbox;
+mod record;
+pub mod registry;
+mod session;
+mod transform;
+
+pub use error::Close;
+pub use outbox::{Counts, Outbox, Piece};
+pub use session::{BrokerStep, Masking, Session};

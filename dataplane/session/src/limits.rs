@@ -1,0 +1,42 @@
+//! Every bound of a session, in one place.
+
+/// The longest request frame taken before a session is authenticated (as Kafka's `sasl.server.max.receive.size`).
+pub const UNAUTHENTICATED_FRAME_BYTES_MAX: usize = 512 * 1024;
+
+/// The longest request frame taken from an authenticated client, and the longest response taken from a broker.
+pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Requests forwarded and not yet answered on one session; past it nothing more is read from the client.
+pub const IN_FLIGHT_COUNT_MAX: usize = 1_000;
+
+/// What a Fetch may ask of the broker at once. Kafka's limits are soft, so a smaller one only means more rounds.
+pub const FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
+
+/// The same for a Fetch that touches a masked topic: its answer is buffered whole while values are rewritten.
+pub const MASKED_FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
+
+/// How large one masked batch may become when it is decompressed.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Refused producer sequences that the order gate remembers, process-wide.
+pub const ORDER_GATE_ENTRIES_MAX: usize = 100_000;
+
+/// Producer ids whose owner is remembered, process-wide.
+pub const PRODUCER_IDS_MAX: usize = 1_000_000;
+
+/// Topic ids whose name is remembered, process-wide.
+pub const TOPIC_IDS_MAX: usize = 200_000;
+
+/// The longest pause asked of a client whose write waits for an approval (contract: at most one second).
+pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
+
+/// Bytes of one text (client id, reason) kept in evidence; the rest is cut.
+pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
+
+/// Payload bytes masked before a session lets the shard serve others.
+pub const MASK_STEP_BYTES: usize = 128 * 1024;
+
+const _: () = assert!(UNAUTHENTICATED_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!((MASKED_FETCH_BYTES_MAX as usize) < FRAME_BYTES_MAX);
+const _: () = assert!(MASKED_FETCH_BYTES_MAX <= FETCH_BYTES_MAX);
+const _: () = assert!(DECOMPRESSED_BATCH_BYTES_MAX <= FRAME_BYTES_MAX);

@@ -1,0 +1,160 @@
+//! Keeps the order of an idempotent producer when one of its batches is held or refused.
+//!
+//! After a batch got a retriable error, later batches of the same producer, epoch and partition must get it too, until
+//! the refused sequence comes again and passes, or a higher epoch starts. Otherwise a broker without state for that
+//! producer accepts the later batch, and the refused one can never be written again.
+
+use std::collections::HashMap;
+
+use crate::limits::ORDER_GATE_ENTRIES_MAX;
+
+/// One producer's stream into one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// The id that InitProducerId gave.
+    pub producer_id: i64,
+    /// Topic name.
+    pub topic: String,
+    /// Partition index.
+    pub partition: i32,
+}
+
+/// What a batch may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing before it is missing.
+    Free,
+    /// An earlier batch was refused and has not come again.
+    Behind,
+    /// The table is full: the batch gets the retriable error rather than a place out of order.
+    Full,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    epoch: i16,
+    base_sequence: i32,
+    refused_unix_ms: i64,
+}
+
+/// The process-wide table of refused sequences.
+#[derive(Debug, Default)]
+pub struct OrderGate {
+    refused: HashMap<Stream, Refused>,
+}
+
+impl OrderGate {
+    /// Whether the batch at `base_sequence` may be considered now.
+    pub fn turn(&mut self, stream: &Stream, epoch: i16, base_sequence: i32) -> Turn {
+        let Some(refused) = self.refused.get(stream) else {
+            return if self.refused.len() < ORDER_GATE_ENTRIES_MAX {
+                Turn::Free
+            } else {
+                Turn::Full
+            };
+        };
+        if epoch > refused.epoch && base_sequence == 0 {
+            self.refused.remove(stream);
+            return Turn::Free;
+        }
+        // Sequences wrap at 2^31, so "later" is a signed distance.
+        if epoch == refused.epoch && base_sequence.wrapping_sub(refused.base_sequence) <= 0 {
+            Turn::Free
+        } else {
+            Turn::Behind
+        }
+    }
+
+    /// Notes that the batch at `base_sequence` was refused. An earlier refusal stands.
+    pub fn refused(&mut self, stream: Stream, epoch: i16, base_sequence: i32, now_unix_ms: i64) {
+        let entry = self.refused.entry(stream).or_insert(Refused {
+            epoch,
+            base_sequence,
+            refused_unix_ms: now_unix_ms,
+        });
+        let earlier = base_sequence.wrapping_sub(entry.base_sequence) < 0;
+        if epoch > entry.epoch || (epoch == entry.epoch && earlier) {
+            *entry = Refused {
+                epoch,
+                base_sequence,
+                refused_unix_ms: now_unix_ms,
+            };
+        } else {
+            entry.refused_unix_ms = now_unix_ms;
+        }
+    }
+
+    /// Notes that the batch at `base_sequence` went on to the broker.
+    pub fn forwarded(&mut self, stream: &Stream, epoch: i16, base_sequence: i32) {
+        if let Some(refused) = self.refused.get(stream)
+            && (epoch, base_sequence) == (refused.epoch, refused.base_sequence)
+        {
+            self.refused.remove(stream);
+        }
+    }
+
+    /// Forgets refusals that nobody retried since `before_unix_ms`.
+    pub fn expire(&mut self, before_unix_ms: i64) {
+        self.refused
+            .retain(|_, refused| refused.refused_unix_ms >= before_unix_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream {
+            producer_id: 7,
+            topic: "payments".into(),
+            partition: 0,
+        }
+    }
+
+    #[test]
+    fn holds_later_batches_until_the_refused_sequence_passes() {
+        let mut gate = OrderGate::default();
+        assert_eq!(gate.turn(&stream(), 0, 0), Turn::Free);
+        gate.refused(stream(), 0, 0, 1);
+        assert_eq!(gate.turn(&stream(), 0, 5), Turn::Behind);
+        gate.refused(stream(), 0, 5, 2);
+        assert_eq!(
+            gate.turn(&stream(), 0, 0),
+            Turn::Free,
+            "the earlier refusal stands"
+        );
+        gate.forwarded(&stream(), 0, 0);
+        assert_eq!(gate.turn(&stream(), 0, 5), Turn::Free);
+    }
+
+    #[test]
+    fn a_higher_epoch_at_zero_clears_the_gate_and_elsewhere_does_not() {
+        let mut gate = OrderGate::default();
+        gate.refused(stream(), 3, 40, 1);
+        assert_eq!(gate.turn(&stream(), 4, 1), Turn::Behind);
+        assert_eq!(gate.turn(&stream(), 4, 0), Turn::Free);
+        assert_eq!(gate.turn(&stream(), 4, 9), Turn::Free);
+    }
+
+    #[test]
+    fn sequences_wrap() {
+        let mut gate = OrderGate::default();
+        gate.refused(stream(), 0, i32::MAX - 1, 1);
+        assert_eq!(gate.turn(&stream(), 0, 3), Turn::Behind);
+        assert_eq!(gate.turn(&stream(), 0, i32::MAX - 1), Turn::Free);
+    }
+
+    #[test]
+    fn other_partitions_go_on_and_old_refusals_expire() {
+        let mut gate = OrderGate::default();
+        gate.refused(stream(), 0, 0, 10);
+        let other = Stream {
+            partition: 1,
+            ..stream()
+        };
+        assert_eq!(gate.turn(&other, 0, 5), Turn::Free);
+        gate.expire(11);
+        assert_eq!(gate.turn(&stream(), 0, 5), Turn::Free);
+    }
+}

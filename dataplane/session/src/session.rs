@@ -1,0 +1,666 @@
+//! One client connection, from accept to close.
+
+use std::collections::VecDeque;
+
+use sluice_evidence::{Kind, Revision, SessionId};
+use sluice_kafka::header::response_correlation_id;
+use sluice_kafka::local::api_versions;
+use sluice_kafka::{HeaderError, RequestHeader};
+use sluice_policy::{Durability, Rights};
+
+use crate::apis::{
+    self, ColdAnswer, ColdStep, HotStep, PendingFetch, PendingProduce, fetch, produce,
+};
+use crate::authenticate::{self, Event, Exchange, Identity};
+use crate::decide::Asker;
+use crate::environment::Environment;
+use crate::error::Close;
+use crate::forward::{Permits, Receipt, Unreceipted, forward};
+use crate::limits;
+use crate::login::Offer;
+use crate::outbox::{Outbox, Piece};
+use crate::record::{RequestRef, Scribe};
+use crate::transform::MaskJob;
+
+/// One connection's life. It never waits and never looks at a clock or a socket.
+///
+/// Feed it with [`opened`](Self::opened), then [`client_frame`](Self::client_frame) and
+/// [`broker_frame`](Self::broker_frame) in the order in which frames complete, [`recheck`](Self::recheck) now and then, and
+/// [`closed`](Self::closed) last. After each of them the [`Outbox`] holds evidence first: make it durable, then call
+/// [`release`](Self::release), then send the pieces. [`drain_answers`](Self::drain_answers) gives the answers that were
+/// made here and whose turn has come.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    peer: String,
+    node: Option<i32>,
+    client_id: String,
+    identity: Option<Box<Identity>>,
+    rights: Option<(sluice_policy::Revision, Rights)>,
+    exchange: Exchange,
+    in_flight: VecDeque<InFlight>,
+    in_flight_number: u64,
+    sequence: u64,
+    claimed_producer_id: Option<i64>,
+}
+
+/// A request that waits for its turn to be answered. Responses leave in the order of requests.
+struct InFlight {
+    number: u64,
+    correlation_id: i32,
+    request: RequestRef,
+    durability: Durability,
+    state: InFlightState,
+}
+
+enum InFlightState {
+    /// Answered here; may leave once its evidence is written.
+    Answered {
+        bytes: Vec<u8>,
+        ready: bool,
+    },
+    Produce(PendingProduce),
+    Fetch(PendingFetch),
+    Cold(Box<dyn ColdAnswer>),
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InFlight")
+            .field("number", &self.number)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a broker's frame needs next.
+#[derive(Debug)]
+pub enum BrokerStep {
+    /// Nothing: what is to be sent is in the outbox.
+    Done,
+    /// Values to mask: step the job until it is done, then hand it to [`Session::masked`].
+    Mask(Masking),
+}
+
+/// A masking job with the request that it answers.
+#[derive(Debug)]
+pub struct Masking {
+    job: Box<MaskJob>,
+    request: RequestRef,
+    durability: Durability,
+}
+
+impl Masking {
+    /// Masks up to about `budget` bytes of `frame`; says whether all is done.
+    pub fn step(&mut self, frame: &[u8], budget: usize) -> bool {
+        self.job.step(frame, budget)
+    }
+}
+
+impl Session {
+    /// A connection from `peer` on the listener of `node`, or on the bootstrap listener.
+    #[must_use]
+    pub fn new(id: u128, peer: String, node: Option<i32>) -> Self {
+        Self {
+            id: SessionId(id),
+            peer,
+            node,
+            client_id: String::new(),
+            identity: None,
+            rights: None,
+            exchange: Exchange::default(),
+            in_flight: VecDeque::new(),
+            in_flight_number: 0,
+            sequence: 0,
+            claimed_producer_id: None,
+        }
+    }
+
+    /// Its name in evidence.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Requests that were taken and not yet answered.
+    #[must_use]
+    pub fn in_flight_count(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether the client is known.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The longest frame that the client may send now.
+    #[must_use]
+    pub fn client_frame_bytes_max(&self) -> usize {
+        match self.identity {
+            Some(_) => limits::FRAME_BYTES_MAX,
+            None => limits::UNAUTHENTICATED_FRAME_BYTES_MAX,
+        }
+    }
+
+    /// Records that the connection exists.
+    pub fn opened(&mut self, environment: &Environment<'_>, out: &mut Outbox) {
+        self.scribe(environment)
+            .fact(out, Kind::SessionOpened, "", "");
+    }
+
+    /// Records that it ends, and why.
+    pub fn closed(&mut self, environment: &Environment<'_>, close: &Close, out: &mut Outbox) {
+        let text = close.to_string();
+        if close.is_rejection() {
+            self.scribe(environment)
+                .fact(out, Kind::Rejected, close.code(), &text);
+        }
+        self.scribe(environment)
+            .fact(out, Kind::SessionClosed, close.code(), &text);
+    }
+
+    /// Whether the session may go on: its token still holds and policy still binds it.
+    ///
+    /// # Errors
+    /// The reason to close it.
+    pub fn recheck(&mut self, environment: &Environment<'_>) -> Result<(), Close> {
+        let Some(identity) = &mut self.identity else {
+            return Ok(());
+        };
+        if identity.token.expires_unix_s <= environment.now.unix_s() {
+            return Err(Close::ClientTokenExpired);
+        }
+        let Some(snapshot) = environment.snapshot else {
+            return Ok(());
+        };
+        let revision = snapshot.tables.revision();
+        if self
+            .rights
+            .as_ref()
+            .is_none_or(|(decided, _)| *decided != revision)
+        {
+            let bound = authenticate::bind(environment, &identity.token)
+                .map_err(|_| Close::PolicyUnbound)?;
+            if bound.principal != identity.bound.principal {
+                return Err(Close::PolicyUnbound);
+            }
+            self.rights = Some((revision, snapshot.tables.rights(&bound.roles)));
+            identity.bound = bound;
+        }
+        Ok(())
+    }
+
+    /// Compares what the broker offers with what the client was told.
+    ///
+    /// # Errors
+    /// [`Close::BrokerNarrowed`] if it is less: the client must connect again and ask again.
+    pub fn broker_opened(&self, environment: &Environment<'_>, offer: &Offer) -> Result<(), Close> {
+        let now = offer.narrowed();
+        let kept = environment
+            .topology
+            .offer(self.node)
+            .ranges
+            .iter()
+            .all(|told| {
+                now.ranges
+                    .iter()
+                    .any(|range| range.key == told.key && range.version_max >= told.version_max)
+            });
+        if kept {
+            Ok(())
+        } else {
+            Err(Close::BrokerNarrowed)
+        }
+    }
+
+    /// Takes one complete request, its length prefix included, that lies at `at` in the shell's read buffer.
+    ///
+    /// # Errors
+    /// The reason to close the session, after what is in the outbox was released and sent.
+    pub fn client_frame(
+        &mut self,
+        environment: &Environment<'_>,
+        at: usize,
+        frame: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Close> {
+        let parsed = RequestHeader::parse(frame).map(|header| {
+            let client_id = header.client_id.unwrap_or_default();
+            if client_id != self.client_id {
+                client_id.clone_into(&mut self.client_id);
+            }
+            (header.api_key, header.api_version)
+        });
+        let (api_key, api_version) = match parsed {
+            Ok(found) => found,
+            Err(HeaderError::ClientVersionUnsupported {
+                api_key: 18,
+                correlation_id,
+                ..
+            }) => {
+                let mut answer = Vec::new();
+                api_versions::encode_unsupported_version(correlation_id, &mut answer);
+                let request = self.next_request(18, 0);
+                self.answer(request, correlation_id, answer, out);
+                return Ok(());
+            }
+            Err(error) => return Err(Close::header(error)),
+        };
+        let request = self.next_request(api_key, api_version);
+        if authenticate::is_local(api_key) {
+            return self.local_frame(environment, request, frame, out);
+        }
+        if self.identity.is_none() {
+            return Err(Close::ClientUnauthenticated { api_key });
+        }
+        self.recheck(environment)?;
+        self.decided_frame(environment, request, at, frame, out)
+    }
+
+    fn local_frame(
+        &mut self,
+        environment: &Environment<'_>,
+        request: RequestRef,
+        frame: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Close> {
+        let header = RequestHeader::parse(frame).map_err(Close::header)?;
+        if header.api_key == 18 {
+            let answer = authenticate::api_versions(environment, self.node, &header, frame)?;
+            self.answer(request, header.correlation_id, answer, out);
+            return Ok(());
+        }
+        let answered = authenticate::sasl(
+            environment,
+            &mut self.exchange,
+            self.identity.as_deref(),
+            &header,
+            frame,
+        )?;
+        let ended = match answered.event {
+            Event::Continue => None,
+            Event::Authenticated(identity) => {
+                let text = identity.describe();
+                self.identity = Some(identity);
+                self.rights = None;
+                self.scribe(environment)
+                    .fact(out, Kind::Authenticated, "token", &text);
+                None
+            }
+            Event::Failed(why) => {
+                self.scribe(environment).fact(
+                    out,
+                    Kind::AuthenticationFailed,
+                    "token-refused",
+                    &why,
+                );
+                None
+            }
+            Event::End(why) => Some(Close::ClientAuthenticationFailed(why)),
+        };
+        self.answer(request, header.correlation_id, answered.frame, out);
+        ended.map_or(Ok(()), Err)
+    }
+
+    fn decided_frame(
+        &mut self,
+        environment: &Environment<'_>,
+        request: RequestRef,
+        at: usize,
+        frame: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<(), Close> {
+        let length = frame.len();
+        let denial_id = denial_id(self.id, request.sequence);
+        let (Some(identity), Some((_, rights)), Some(snapshot)) =
+            (&self.identity, &self.rights, environment.snapshot)
+        else {
+            return Err(Close::Internal("an authenticated session without rights"));
+        };
+        let mut ask = Asker::new(
+            environment,
+            snapshot,
+            &identity.bound.principal,
+            rights,
+            request.api_key,
+            &denial_id,
+            &mut self.claimed_producer_id,
+        );
+        let in_place = Piece::Read {
+            start: at,
+            end: at.saturating_add(length),
+        };
+        let (correlation_id, step) = step(&mut ask, in_place, frame)?;
+        let permits = ask.take_permits();
+        let durability = ask.durability();
+        let Asker {
+            asked,
+            refusals,
+            unacknowledged,
+            ..
+        } = ask;
+        let scribe = scribe(
+            self.id,
+            &self.client_id,
+            &self.peer,
+            Some(identity),
+            environment,
+        );
+        scribe.denied(out, request, &denial_id, &refusals);
+        match step {
+            Step::Answer(bytes) => self.answer(request, correlation_id, bytes, out),
+            Step::Close(close) => return Err(close),
+            Step::Forward(piece, state) => {
+                scribe.intent(out, request, &asked, unacknowledged, durability);
+                out.unreceipted.push(Unreceipted { permits, piece });
+                if let Some(state) = state {
+                    self.push(correlation_id, request, durability, state);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one complete answer of the broker, its length prefix included, that lies at `at` in the shell's read buffer.
+    ///
+    /// # Errors
+    /// The reason to close the session.
+    pub fn broker_frame(
+        &mut self,
+        environment: &Environment<'_>,
+        at: usize,
+        frame: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<BrokerStep, Close> {
+        self.recheck(environment)?;
+        self.drain_answers(out);
+        let entry = self
+            .in_flight
+            .pop_front()
+            .ok_or(Close::BrokerMalformed("an answer to nothing".into()))?;
+        let found = response_correlation_id(frame).map_err(Close::broker_malformed)?;
+        if found != entry.correlation_id {
+            return Err(Close::BrokerMalformed("an answer out of order".into()));
+        }
+        let (Some(identity), Some((_, rights)), Some(snapshot)) =
+            (&self.identity, &self.rights, environment.snapshot)
+        else {
+            return Err(Close::Internal("an answer without rights"));
+        };
+        let InFlight {
+            request,
+            durability,
+            correlation_id,
+            state,
+            ..
+        } = entry;
+        let mut ask = Asker::new(
+            environment,
+            snapshot,
+            &identity.bound.principal,
+            rights,
+            request.api_key,
+            "",
+            &mut self.claimed_producer_id,
+        );
+        let in_place = Piece::Read {
+            start: at,
+            end: at.saturating_add(frame.len()),
+        };
+        let piece = match state {
+            InFlightState::Answered { .. } => {
+                return Err(Close::BrokerMalformed("an answer out of order".into()));
+            }
+            InFlightState::Produce(pending) => {
+                produce::answer(&mut ask, correlation_id, &pending, frame)?
+                    .map_or(in_place, Piece::Owned)
+            }
+            InFlightState::Cold(pending) => Piece::Owned(pending.answer(&mut ask, frame)?),
+            InFlightState::Fetch(pending) => {
+                match fetch::answer(&mut ask, correlation_id, pending, frame)? {
+                    fetch::FetchStep::AsItIs => in_place,
+                    fetch::FetchStep::Rewritten(bytes) => Piece::Owned(bytes),
+                    fetch::FetchStep::Mask(job) => {
+                        return Ok(BrokerStep::Mask(Masking {
+                            job,
+                            request,
+                            durability,
+                        }));
+                    }
+                }
+            }
+        };
+        let delivered = ask.delivered;
+        scribe(
+            self.id,
+            &self.client_id,
+            &self.peer,
+            Some(identity),
+            environment,
+        )
+        .outcome(out, request, &delivered, durability);
+        out.unreceipted.push(Unreceipted {
+            permits: Permits::Answer,
+            piece,
+        });
+        Ok(BrokerStep::Done)
+    }
+
+    /// Takes a finished masking job with the frame that it masked.
+    ///
+    /// # Errors
+    /// The reason to close the session; above all a masked field that survived.
+    pub fn masked(
+        &mut self,
+        environment: &Environment<'_>,
+        masking: Masking,
+        frame: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Close> {
+        let Masking {
+            job,
+            request,
+            durability,
+        } = masking;
+        let (bytes, delivered, counts) = job.finish(frame)?;
+        out.counts.masked_fields = out
+            .counts
+            .masked_fields
+            .saturating_add(counts.masked_fields);
+        out.counts.unmaskable_values = out
+            .counts
+            .unmaskable_values
+            .saturating_add(counts.unmaskable_values);
+        out.counts.self_checks = out.counts.self_checks.saturating_add(counts.self_checks);
+        self.scribe(environment)
+            .outcome(out, request, &delivered, durability);
+        out.unreceipted.push(Unreceipted {
+            permits: Permits::Answer,
+            piece: Piece::Owned(bytes),
+        });
+        Ok(())
+    }
+
+    /// Adds the answers that were made here, whose evidence is written and whose turn has come.
+    pub fn drain_answers(&mut self, out: &mut Outbox) {
+        while let Some(InFlight {
+            state: InFlightState::Answered { ready: true, .. },
+            ..
+        }) = self.in_flight.front()
+        {
+            if let Some(InFlight {
+                state: InFlightState::Answered { bytes, .. },
+                ..
+            }) = self.in_flight.pop_front()
+            {
+                out.unreceipted.push(Unreceipted {
+                    permits: Permits::Answer,
+                    piece: Piece::Owned(bytes),
+                });
+            }
+        }
+    }
+
+    /// Call when the outbox's evidence is as durable as it asked: mints the receipts and releases the bytes.
+    ///
+    /// # Errors
+    /// If something of this step could not be put into a record: nothing of it goes on.
+    pub fn release(&mut self, out: &mut Outbox) -> Result<(), Close> {
+        if out.unrecorded {
+            return Err(Close::Internal("a fact does not fit an evidence record"));
+        }
+        for Unreceipted { permits, piece } in out.unreceipted.drain(..) {
+            let piece = forward(permits, Receipt::mint(), piece)
+                .ok_or(Close::Internal("bytes without a permit"))?;
+            out.released.push(piece);
+        }
+        let first = self.in_flight.front().map_or(0, |entry| entry.number);
+        for number in out.answered.drain(..) {
+            let place = usize::try_from(number.wrapping_sub(first)).unwrap_or(usize::MAX);
+            if let Some(InFlight {
+                state: InFlightState::Answered { ready, .. },
+                ..
+            }) = self.in_flight.get_mut(place)
+            {
+                *ready = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        request: RequestRef,
+        correlation_id: i32,
+        bytes: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        let state = InFlightState::Answered {
+            bytes,
+            ready: false,
+        };
+        out.answered
+            .push(self.push(correlation_id, request, Durability::Written, state));
+    }
+
+    fn push(
+        &mut self,
+        correlation_id: i32,
+        request: RequestRef,
+        durability: Durability,
+        state: InFlightState,
+    ) -> u64 {
+        let number = self.in_flight_number;
+        self.in_flight_number = number.wrapping_add(1);
+        self.in_flight.push_back(InFlight {
+            number,
+            correlation_id,
+            request,
+            durability,
+            state,
+        });
+        number
+    }
+
+    fn next_request(&mut self, api_key: i16, api_version: i16) -> RequestRef {
+        self.sequence = self.sequence.wrapping_add(1);
+        RequestRef {
+            sequence: self.sequence,
+            api_key,
+            api_version,
+        }
+    }
+
+    fn scribe<'a>(&'a self, environment: &Environment<'_>) -> Scribe<'a> {
+        scribe(
+            self.id,
+            &self.client_id,
+            &self.peer,
+            self.identity.as_deref(),
+            environment,
+        )
+    }
+}
+
+/// A decided request.
+enum Step {
+    Forward(Piece, Option<InFlightState>),
+    Answer(Vec<u8>),
+    /// Denied, and nothing can carry the denial.
+    Close(Close),
+}
+
+/// Decides one request by its API. A denial that no answer can carry is a step, so that it is recorded like the others.
+fn step(ask: &mut Asker<'_>, in_place: Piece, frame: &mut [u8]) -> Result<(i32, Step), Close> {
+    let bytes: &[u8] = frame;
+    let header = RequestHeader::parse(bytes).map_err(Close::header)?;
+    let correlation_id = header.correlation_id;
+    let step = match header.api_key {
+        0 => match produce::decide(ask, &header, bytes) {
+            Ok(step) => hot(step, in_place, InFlightState::Produce),
+            Err(close @ Close::ClientDeniedUnanswerable) => Step::Close(close),
+            Err(close) => return Err(close),
+        },
+        1 => {
+            let decided = fetch::decide(ask, &header, bytes)?;
+            let patch = decided.1;
+            let step = hot(decided.0, in_place, InFlightState::Fetch);
+            if let Some(patch) = patch {
+                patch.apply(frame);
+            }
+            step
+        }
+        api_key => match apis::cold(ask, &header, bytes) {
+            Some(step) => match step? {
+                ColdStep::Forward(bytes, pending) => {
+                    Step::Forward(Piece::Owned(bytes), Some(InFlightState::Cold(pending)))
+                }
+                ColdStep::Answer(bytes) => Step::Answer(bytes),
+            },
+            None => {
+                return Err(Close::ClientUnsupported {
+                    api_key,
+                    api_version: header.api_version,
+                });
+            }
+        },
+    };
+    Ok((correlation_id, step))
+}
+
+fn hot<P>(step: HotStep<P>, in_place: Piece, state: impl FnOnce(P) -> InFlightState) -> Step {
+    match step {
+        HotStep::InPlace(pending) => Step::Forward(in_place, pending.map(state)),
+        HotStep::Owned(bytes, pending) => Step::Forward(Piece::Owned(bytes), pending.map(state)),
+        HotStep::Answer(bytes) => Step::Answer(bytes),
+    }
+}
+
+fn scribe<'a>(
+    session: SessionId,
+    client_id: &'a str,
+    peer: &'a str,
+    identity: Option<&'a Identity>,
+    environment: &Environment<'_>,
+) -> Scribe<'a> {
+    let revision = environment
+        .snapshot
+        .map(|snapshot| snapshot.tables.revision());
+    Scribe {
+        time_unix_ns: environment.now.unix_ns,
+        session,
+        principal: identity.map_or("", |identity| &identity.bound.principal),
+        client_id,
+        peer,
+        revision: revision.map_or(Revision::default(), |revision| Revision {
+            incarnation: revision.incarnation,
+            number: revision.number,
+        }),
+    }
+}
+
+/// What a client can quote when it asks why.
+fn denial_id(session: SessionId, sequence: u64) -> String {
+    format!("{:08x}-{sequence}", session.0 >> 96)
+}

@@ -1,0 +1,280 @@
+//! Masks the values of a Fetch answer, a budget of bytes at a time, so that a large answer does not hold its shard.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sluice_kafka::ErrorCode;
+use sluice_kafka::codec::DecompressLimits;
+use sluice_kafka::record_batch::{self, Batch, Rewritten, ValueVerdict, batches};
+use sluice_kafka::views::{FetchResponse, RecordsVerdict};
+use sluice_masking::{MaskPlan, Masked, SelfCheck, mask_value, placeholder};
+use sluice_policy::MaskPlanId;
+
+use crate::apis::PendingFetch;
+use crate::environment::Snapshot;
+use crate::error::Close;
+use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use crate::record::Delivered;
+
+/// One of this many masked values is parsed again by another parser.
+const SELF_CHECK_EVERY: u64 = 256;
+
+/// Masking of one Fetch answer.
+pub(crate) struct MaskJob {
+    snapshot: Arc<Snapshot>,
+    pending: PendingFetch,
+    correlation_id: i32,
+    masks: Vec<(String, MaskPlanId)>,
+    delivered: Vec<Delivered>,
+    work: Option<Vec<Work>>,
+    at: usize,
+    survivor: Option<&'static str>,
+    counts: MaskCounts,
+    scratch: Scratch,
+}
+
+/// What a job did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MaskCounts {
+    pub(crate) masked_fields: u64,
+    pub(crate) unmaskable_values: u64,
+    pub(crate) self_checks: u64,
+    values: u64,
+}
+
+/// One partition's records.
+struct Work {
+    topic: String,
+    partition: i32,
+    plan: MaskPlanId,
+    records: Range<usize>,
+    /// Bytes of `records` that are done.
+    done: usize,
+    out: Vec<u8>,
+    error: Option<ErrorCode>,
+    delivered: Delivered,
+}
+
+#[derive(Default)]
+struct Scratch {
+    batch: record_batch::Scratch,
+    value: sluice_masking::Scratch,
+    check: SelfCheck,
+}
+
+impl std::fmt::Debug for MaskJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MaskJob")
+            .field("correlation_id", &self.correlation_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MaskJob {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        pending: PendingFetch,
+        correlation_id: i32,
+        masks: Vec<(String, MaskPlanId)>,
+        delivered: Vec<Delivered>,
+    ) -> Self {
+        Self {
+            snapshot,
+            pending,
+            correlation_id,
+            masks,
+            delivered,
+            work: None,
+            at: 0,
+            survivor: None,
+            counts: MaskCounts::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Masks up to about `budget` bytes of `frame`, the broker's answer; says whether all is done. Takes the same frame
+    /// each time.
+    pub(crate) fn step(&mut self, frame: &[u8], budget: usize) -> bool {
+        if self.work.is_none() {
+            self.work = Some(self.plan_work(frame));
+        }
+        let mut left = budget;
+        while left > 0 {
+            let Some(work) = self.work.as_mut().and_then(|work| work.get_mut(self.at)) else {
+                return true;
+            };
+            let records = frame.get(work.records.clone()).unwrap_or_default();
+            let rest = records.get(work.done..).unwrap_or_default();
+            let next = batches(rest).next();
+            let Some(Ok(batch)) = next.filter(|_| work.error.is_none()) else {
+                // Done, or what is left is a batch cut at the end, which the client asks for again.
+                self.at = self.at.saturating_add(1);
+                continue;
+            };
+            let Some(plan) = self.snapshot.plan(work.plan) else {
+                self.survivor = Some("a mask plan is missing");
+                return true;
+            };
+            mask_batch(
+                plan,
+                &batch,
+                work,
+                &mut self.scratch,
+                &mut self.counts,
+                &mut self.survivor,
+            );
+            work.done = work.done.saturating_add(batch.bytes.len());
+            left = left.saturating_sub(batch.bytes.len());
+        }
+        self.work.as_ref().is_some_and(|work| self.at >= work.len())
+    }
+
+    /// The client's answer, what it delivers, and what was done.
+    pub(crate) fn finish(
+        mut self,
+        frame: &[u8],
+    ) -> Result<(Vec<u8>, Vec<Delivered>, MaskCounts), Close> {
+        if let Some(survivor) = self.survivor {
+            return Err(Close::Internal(survivor));
+        }
+        let mut work = self.work.take().unwrap_or_default();
+        let mut out = Vec::with_capacity(frame.len());
+        self.pending.merge(
+            self.correlation_id,
+            frame,
+            |topic, partition, _, out| {
+                let found = work
+                    .iter_mut()
+                    .find(|work| work.partition == partition.index && work.topic == topic);
+                match found {
+                    None if self.masks.iter().any(|(masked, _)| masked == topic) => {
+                        RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE)
+                    }
+                    None => RecordsVerdict::Keep,
+                    Some(work) => match work.error {
+                        Some(error) => RecordsVerdict::Error(error),
+                        None => {
+                            out.append(&mut work.out);
+                            RecordsVerdict::Replaced
+                        }
+                    },
+                }
+            },
+            &mut out,
+        )?;
+        let mut delivered = self.delivered;
+        delivered.extend(work.into_iter().map(|work| work.delivered));
+        delivered.retain(|delivered| delivered.records_count > 0 || delivered.error != 0);
+        Ok((out, delivered, self.counts))
+    }
+
+    fn plan_work(&self, frame: &[u8]) -> Vec<Work> {
+        let Ok(response) = FetchResponse::parse(frame, self.pending.version()) else {
+            return Vec::new();
+        };
+        let mut work = Vec::new();
+        for topic in response.topics() {
+            let Some((_, plan)) = self.masks.iter().find(|(masked, _)| masked == topic.name) else {
+                continue;
+            };
+            for partition in topic.partitions() {
+                let fetch_offset = self.pending.fetch_offset(topic.name, partition.index);
+                let delivered = Delivered {
+                    topic: topic.name.to_owned(),
+                    partition: partition.index,
+                    first_offset: fetch_offset,
+                    last_offset: -1,
+                    error: partition.error.0,
+                    masked: true,
+                    ..Delivered::default()
+                };
+                work.push(Work {
+                    topic: topic.name.to_owned(),
+                    partition: partition.index,
+                    plan: *plan,
+                    records: partition.records.unwrap_or_default(),
+                    done: 0,
+                    out: Vec::new(),
+                    error: None,
+                    delivered,
+                });
+            }
+        }
+        work
+    }
+}
+
+/// Masks one batch into `work.out`. A batch that cannot be verified ends its partition: with an error if it is the first,
+/// else before it, so that the client meets it first the next time.
+fn mask_batch(
+    plan: &MaskPlan,
+    batch: &Batch<'_>,
+    work: &mut Work,
+    scratch: &mut Scratch,
+    counts: &mut MaskCounts,
+    survivor: &mut Option<&'static str>,
+) {
+    let Scratch {
+        batch: batch_scratch,
+        value: value_scratch,
+        check,
+    } = scratch;
+    let mut fields: u32 = 0;
+    let before = work.out.len();
+    let limits = DecompressLimits {
+        output_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX,
+        ..DecompressLimits::default()
+    };
+    let rewritten = record_batch::rewrite_values(
+        batch.bytes,
+        batch_scratch,
+        &limits,
+        &mut work.out,
+        |record, out| {
+            let Some(value) = record.value else {
+                return ValueVerdict::Keep;
+            };
+            counts.values = counts.values.wrapping_add(1);
+            match mask_value(plan, value, value_scratch, out) {
+                Ok(Masked::Unchanged) => ValueVerdict::Keep,
+                Ok(Masked::Changed { fields: count }) => {
+                    fields = fields.saturating_add(count);
+                    if counts.values % SELF_CHECK_EVERY == 1 {
+                        counts.self_checks = counts.self_checks.saturating_add(1);
+                        if check.surviving_field(plan.paths(), out).is_err() {
+                            *survivor = Some("a masked field survived");
+                        }
+                    }
+                    ValueVerdict::Replace
+                }
+                Err(reason) => {
+                    counts.unmaskable_values = counts.unmaskable_values.saturating_add(1);
+                    placeholder(reason, out);
+                    ValueVerdict::Replace
+                }
+            }
+        },
+    );
+    match rewritten {
+        Ok(rewritten) => {
+            if rewritten == Rewritten::Unchanged {
+                work.out.extend_from_slice(batch.bytes);
+            }
+            counts.masked_fields = counts.masked_fields.saturating_add(u64::from(fields));
+            work.delivered.masked_fields = work.delivered.masked_fields.saturating_add(fields);
+            work.delivered.last_offset = batch.header.last_offset();
+            work.delivered.records_count = work
+                .delivered
+                .records_count
+                .saturating_add(batch.header.record_count.max(0));
+        }
+        _ if before == 0 => {
+            work.error = Some(ErrorCode::CORRUPT_MESSAGE);
+            work.delivered.error = ErrorCode::CORRUPT_MESSAGE.0;
+        }
+        _ => {
+            work.out.truncate(before);
+            work.records.end = work.records.start.saturating_add(work.done);
+        }
+    }
+}
