@@ -1,0 +1,236 @@
+//! Finds the cluster: its nodes, what each of them speaks, and the names of its topics' ids.
+//!
+//! Runs on the control thread at start and every few seconds; sessions only read what it published.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use sluice_kafka::frame::frame_length;
+use sluice_kafka::messages;
+use sluice_session::environment::{Node, Shared, Topology};
+use sluice_session::limits::FRAME_BYTES_MAX;
+use sluice_session::login::{Login, LoginStep, Offer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Ready;
+use crate::broker::{LOGIN_FRAME_BYTES_MAX, nonce};
+use crate::config::GatewayConfig;
+use crate::listeners::Listeners;
+use crate::shard_state::{BrokerNode, Cluster, Published};
+
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(500);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_VERSION: i16 = 12;
+
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Tls(String),
+    #[error("frame: {0}")]
+    Frame(sluice_kafka::FrameError),
+    #[error("{0}")]
+    Login(#[from] sluice_session::login::LoginError),
+    #[error("Metadata: {0}")]
+    Request(#[from] sluice_kafka::MessageError),
+    #[error("Metadata: {0}")]
+    Answer(#[from] sluice_kafka::Malformed),
+    #[error("no answer within {} s", PROBE_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+/// Probes for the life of the process.
+pub(crate) async fn keep(
+    config: Arc<GatewayConfig>,
+    published: Arc<Published>,
+    listeners: Arc<Listeners>,
+    ready: Arc<Ready>,
+) {
+    let mut last = Topology::default();
+    loop {
+        match probe(&config, &published, &listeners).await {
+            Some(cluster) => {
+                if cluster.topology != last {
+                    if cluster.topology.nodes.keys().ne(last.nodes.keys()) {
+                        tracing::info!(nodes = ?cluster.topology.nodes.keys(), "the cluster's brokers");
+                    }
+                    last = cluster.topology.clone();
+                    published.cluster.publish(Arc::new(cluster));
+                    published.cluster.reclaim();
+                    ready.cluster();
+                }
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+            None => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// One look at the cluster through the first bootstrap broker that answers, and then at each node.
+async fn probe(
+    config: &GatewayConfig,
+    published: &Published,
+    listeners: &Listeners,
+) -> Option<Cluster> {
+    let mut bootstrap = Vec::new();
+    for broker in &config.brokers {
+        match tokio::net::lookup_host(broker.as_str()).await {
+            Ok(found) => bootstrap.extend(found),
+            Err(error) => tracing::warn!(broker, "bootstrap address not resolved: {error}"),
+        }
+    }
+    let mut metadata = None;
+    for address in &bootstrap {
+        match within(look(config, *address, true)).await {
+            Ok((offer, found)) => {
+                metadata = found.map(|found| (offer, found));
+                break;
+            }
+            Err(error) => tracing::warn!(%address, "bootstrap broker not usable: {error}"),
+        }
+    }
+    let (mut common, metadata) = metadata?;
+    common = common.narrowed();
+    published.tables.topic_ids(&mut |ids| {
+        for topic in &metadata.topics {
+            if let Some(name) = &topic.name {
+                ids.learn(*topic.topic_id.as_bytes(), name);
+            }
+        }
+    });
+    let mut cluster = Cluster {
+        bootstrap,
+        ..Cluster::default()
+    };
+    let mut nodes = BTreeMap::new();
+    for broker in &metadata.brokers {
+        let node = broker.node_id.0;
+        let Some(address) = resolve(&broker.host, broker.port).await else {
+            continue;
+        };
+        let port = match listeners.open_node(node) {
+            Ok(port) => port,
+            Err(error) => {
+                tracing::error!(
+                    node,
+                    "no listener for this broker, clients are not told of it: {error}"
+                );
+                continue;
+            }
+        };
+        match within(look(config, address, false)).await {
+            Ok((offer, _)) => {
+                let offer = offer.narrowed();
+                common = common.common(&offer);
+                nodes.insert(
+                    node,
+                    Node {
+                        advertised_host: config.listen.advertised_host.clone(),
+                        advertised_port: port,
+                        offer,
+                    },
+                );
+                cluster.nodes.insert(node, BrokerNode { address });
+            }
+            Err(error) => tracing::warn!(node, %address, "broker not usable: {error}"),
+        }
+    }
+    if nodes.is_empty() {
+        return None;
+    }
+    cluster.topology = Topology {
+        nodes,
+        common_offer: common,
+    };
+    Some(cluster)
+}
+
+async fn within<T>(probe: impl Future<Output = Result<T, ProbeError>>) -> Result<T, ProbeError> {
+    tokio::time::timeout(PROBE_TIMEOUT, probe)
+        .await
+        .unwrap_or(Err(ProbeError::TimedOut))
+}
+
+async fn resolve(host: &str, port: i32) -> Option<SocketAddr> {
+    let port = u16::try_from(port).ok()?;
+    tokio::net::lookup_host((host, port)).await.ok()?.next()
+}
+
+trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// Logs in at one broker; with `describe` also asks for the cluster and all topics.
+async fn look(
+    config: &GatewayConfig,
+    address: SocketAddr,
+    describe: bool,
+) -> Result<(Offer, Option<MetadataResponse>), ProbeError> {
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    let mut stream: Box<dyn Duplex> = match &config.broker_tls {
+        None => Box::new(tcp),
+        Some(tls) => {
+            let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
+            let connector = tokio_rustls::TlsConnector::from(tls.clone());
+            Box::new(
+                connector
+                    .connect(name, tcp)
+                    .await
+                    .map_err(|error| ProbeError::Tls(error.to_string()))?,
+            )
+        }
+    };
+    let (mut login, mut next) = Login::start(config.broker_credential.clone(), nonce(), None);
+    let offer = loop {
+        let answer = exchange(&mut *stream, &next, LOGIN_FRAME_BYTES_MAX).await?;
+        match login.received(&answer)? {
+            LoginStep::Send(frame) => next = frame,
+            LoginStep::Ready(offer) => break offer,
+        }
+    };
+    if !describe {
+        return Ok((offer, None));
+    }
+    let request = MetadataRequest::default()
+        .with_topics(None)
+        .with_allow_auto_topic_creation(false);
+    let mut frame = Vec::new();
+    messages::encode_request_frame(
+        METADATA_VERSION,
+        1,
+        Some("sluice-gateway"),
+        &request,
+        &mut frame,
+    )?;
+    let answer = Bytes::from(exchange(&mut *stream, &frame, FRAME_BYTES_MAX).await?);
+    let (_, metadata) =
+        messages::decode_response_frame::<MetadataRequest>(&answer, METADATA_VERSION)?;
+    Ok((offer, Some(metadata)))
+}
+
+/// Sends one frame and reads one.
+async fn exchange(
+    stream: &mut dyn Duplex,
+    frame: &[u8],
+    frame_bytes_max: usize,
+) -> Result<Vec<u8>, ProbeError> {
+    stream.write_all(frame).await?;
+    let mut answer = vec![0; 4];
+    stream.read_exact(&mut answer).await?;
+    let length = frame_length(&answer, frame_bytes_max)
+        .map_err(ProbeError::Frame)?
+        .unwrap_or(4);
+    let rest = (length as u64).saturating_sub(4);
+    let read = stream.take(rest).read_to_end(&mut answer).await?;
+    if (read as u64) < rest {
+        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(answer)
+}

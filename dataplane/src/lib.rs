@@ -1,0 +1,25 @@
+//! The gateway's shell: it touches sockets, cores, threads and clocks, and decides nothing about policy.
+//!
+//! One glommio executor per core (a *shard*) owns its sessions. Threads talk through the mailbox, bounded
+//! queues and bells (an eventfd in the shard's readiness set), never through locks on the path of a request.
+#![deny(unsafe_code)] // lifted for two files of `net`: system calls and the private ring
+
+pub mod accept;
+mod broker;
+pub mod clock;
+pub mod config;
+mod control;
+mod gateway;
+mod journal;
+mod kick;
+pub mod limits;
+mod listeners;
+pub mod mailbox;
+mod metrics;
+pub mod net;
+mod pump;
+pub mod shard;
+mod shard_state;
+
+pub use gateway::{Gateway, GatewayError};
+pub use metrics::Metrics;

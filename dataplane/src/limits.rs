@@ -1,0 +1,63 @@
+//! Every bound of the data plane's shell.
+
+/// Bytes that one socket may move without ever parking before its task gives the core to the others.
+/// Smaller is fairer, larger saves a turn: 256 KiB is about 0.1 ms of copying.
+pub const SOCK_TURN_BYTES: usize = 256 * 1024;
+
+/// What a system call counts against [`SOCK_TURN_BYTES`] beside its bytes, so that tiny messages yield too.
+pub const SOCK_CALL_COST_BYTES: usize = 2 * 1024;
+
+/// Readiness rounds with events after which a driver lets glommio's own reactor (timers) run.
+pub const DRIVER_ROUNDS_PER_REACTOR_PASS_MAX: u32 = 16;
+
+/// Time after which a driver lets glommio's own reactor run, however few the rounds.
+pub const DRIVER_REACTOR_PASS_INTERVAL_US: u64 = 1_000;
+
+/// Events taken from an epoll set in one readiness round; a ring gives all that it has.
+pub const DRIVER_EVENTS_PER_ROUND_MAX: usize = 1024;
+
+/// Submission entries of a shard's private ring; its completion queue is eight times that.
+pub const DRIVER_RING_ENTRIES: u32 = 512;
+
+/// Beat of the task that bounds a lost wake-up of glommio's executor.
+pub const SHARD_HEARTBEAT_MS: u64 = 3;
+
+/// glommio's registered memory per executor: only DMA files use it, and this shell has none.
+pub const SHARD_IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Entries of each of glommio's own rings.
+pub const SHARD_RING_DEPTH: usize = 256;
+
+/// Accepted connections that may wait for one shard; one more is refused (closed and counted).
+pub const ACCEPT_QUEUE_CONNECTIONS_MAX: usize = 1024;
+
+/// Connections that the kernel may hold for a listener before the gateway accepts them.
+pub const ACCEPT_BACKLOG_CONNECTIONS: i32 = 4096;
+
+/// Connections accepted from one listener before its task gives the core to the others.
+pub const ACCEPT_BURST_CONNECTIONS_MAX: usize = 64;
+
+/// Changes to the set of listeners (opened or closed) that may wait for the acceptor.
+pub const ACCEPT_CHANGES_MAX: usize = 256;
+
+/// Pause after the host refused to accept for want of descriptors or memory.
+pub const ACCEPT_EXHAUSTED_PAUSE_MS: u64 = 20;
+
+/// Ciphertext that a TLS leg reads in one system call.
+pub const TLS_READ_BYTES_MAX: usize = 256 * 1024;
+
+/// Least ciphertext asked for in one read, so that a small plaintext buffer still takes a whole record.
+pub const TLS_READ_BYTES_MIN: usize = 18 * 1024;
+
+/// Plaintext, and then ciphertext, that rustls may hold for one TLS leg on its way out.
+pub const TLS_BUFFER_BYTES_MAX: usize = 512 * 1024;
+
+/// Plaintext encrypted before the next write to the socket.
+pub const TLS_WRITE_BYTES_MAX: usize = 128 * 1024;
+
+const _: () = {
+    assert!(SOCK_CALL_COST_BYTES < SOCK_TURN_BYTES);
+    assert!(TLS_READ_BYTES_MIN <= TLS_READ_BYTES_MAX);
+    assert!(TLS_WRITE_BYTES_MAX <= TLS_BUFFER_BYTES_MAX);
+    assert!(SHARD_HEARTBEAT_MS >= 2 && SHARD_HEARTBEAT_MS <= 5);
+};

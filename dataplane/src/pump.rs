@@ -1,0 +1,409 @@
+//! The only I/O loop: moves bytes between a client, its session and its broker.
+//!
+//! Two tasks per connection. The request task reads the client and writes the broker; the answer task reads the broker
+//! and writes the client, so each socket has one reader and one writer. Both feed the same [`Session`], which is never
+//! borrowed across an await. Back-pressure is natural: a task reads again only after what it read has been written.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::rc::Rc;
+
+use futures_lite::future;
+use sluice_session::{BrokerStep, Close, Outbox, Piece, Session, limits};
+
+use crate::broker;
+use crate::kick::Kick;
+use crate::net::{Arrived, Stream, reactor_yield};
+use crate::shard_state::ShardState;
+
+/// What an idle TLS connection waits with; its buffer comes from the shard once bytes are there.
+const FIRST_BYTES: usize = 256;
+
+/// One connection, as its two tasks and the sweep see it.
+pub(crate) struct Connection {
+    pub(crate) session: RefCell<Session>,
+    client: Rc<Stream>,
+    broker: RefCell<Option<Rc<Stream>>>,
+    /// The node that this connection's listener stands for; `None` is the bootstrap listener.
+    node: Option<i32>,
+    kick: Kick,
+    room: Kick,
+    closing: RefCell<Option<Close>>,
+    pub(crate) opened_ms: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        session: Session,
+        client: Rc<Stream>,
+        node: Option<i32>,
+        opened_ms: u64,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            session: RefCell::new(session),
+            client,
+            broker: RefCell::new(None),
+            node,
+            kick: Kick::default(),
+            room: Kick::default(),
+            closing: RefCell::new(None),
+            opened_ms,
+        })
+    }
+
+    /// Ends the connection from either task or from outside; the first reason stands.
+    pub(crate) fn close(&self, reason: Close) {
+        self.closing.borrow_mut().get_or_insert(reason);
+        self.kick.notify();
+        self.room.notify();
+        self.client.abort();
+        if let Some(broker) = &*self.broker.borrow() {
+            broker.abort();
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.borrow().is_some()
+    }
+}
+
+/// Carries one connection from its first byte to its end, and records the end.
+pub(crate) async fn run(shard: Rc<ShardState>, connection: Rc<Connection>) {
+    let mut outbox = Outbox::default();
+    connection
+        .session
+        .borrow_mut()
+        .opened(&shard.environment().view(), &mut outbox);
+    if let Err(close) = settle(&shard, &connection, &mut outbox).await {
+        connection.close(close);
+    }
+    let requests = async {
+        let close = carry_requests(&shard, &connection).await;
+        // What was already decided may still be answered: a token that is refused is told so before the socket ends.
+        connection.closing.borrow_mut().get_or_insert(close);
+        connection.kick.notify();
+        if let Some(broker) = &*connection.broker.borrow() {
+            broker.abort();
+        }
+    };
+    let answers = async {
+        let close = carry_answers(&shard, &connection).await;
+        connection.close(close);
+    };
+    future::zip(requests, answers).await;
+    let close = connection
+        .closing
+        .borrow_mut()
+        .take()
+        .unwrap_or(Close::ClientClosed);
+    connection.client.abort();
+    record_end(&shard, &mut connection.session.borrow_mut(), &close);
+}
+
+/// Records a connection that ended before its first Kafka byte.
+pub(crate) fn never_opened(shard: &ShardState, mut session: Session, close: Close) {
+    record_end(shard, &mut session, &close);
+}
+
+fn record_end(shard: &ShardState, session: &mut Session, close: &Close) {
+    let mut outbox = Outbox::default();
+    session.closed(&shard.environment().view(), close, &mut outbox);
+    shard.metrics.add(outbox.counts());
+    shard.metrics.closed(close);
+    if shard.journal.append(outbox.evidence()).is_err() {
+        shard.metrics.evidence_refused();
+    }
+    tracing::debug!(session = %session.id(), reason = close.code(), "session closed: {close}");
+}
+
+async fn carry_requests(shard: &Rc<ShardState>, connection: &Connection) -> Close {
+    let mut buffer = Buffer::new(shard);
+    let mut outbox = Outbox::default();
+    loop {
+        if let Err(close) = request_round(shard, connection, &mut buffer, &mut outbox).await {
+            return close;
+        }
+    }
+}
+
+/// Takes what the client sent, decides each complete frame, and forwards what is permitted with one write.
+async fn request_round(
+    shard: &Rc<ShardState>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    outbox: &mut Outbox,
+) -> Result<(), Close> {
+    while connection.session.borrow().in_flight_count() >= limits::IN_FLIGHT_COUNT_MAX {
+        connection.room.notified().await;
+    }
+    if connection.is_closing() {
+        return Err(Close::ClientClosed);
+    }
+    outbox.clear();
+    let refused = decide_frames(shard, connection, buffer, outbox);
+    if refused.is_none() && buffer.taken == buffer.start {
+        return match buffer.fill(&connection.client).await {
+            Ok(0) | Err(_) => Err(Close::ClientClosed),
+            Ok(_) => Ok(()),
+        };
+    }
+    if outbox.forwards() && connection.broker.borrow().is_none() {
+        let (stream, offer) = broker::open(shard, connection.node).await?;
+        connection
+            .session
+            .borrow()
+            .broker_opened(&shard.environment().view(), &offer)?;
+        *connection.broker.borrow_mut() = Some(Rc::new(stream));
+    }
+    settle(shard, connection, outbox).await?;
+    if !outbox.pieces().is_empty() {
+        let stream = connection
+            .broker
+            .borrow()
+            .clone()
+            .ok_or(Close::Internal("bytes to forward and no broker"))?;
+        write_pieces(&stream, &buffer.bytes, outbox.pieces())
+            .await
+            .map_err(|_| Close::BrokerClosed)?;
+    }
+    connection.kick.notify();
+    buffer.consume();
+    refused.map_or(Ok(()), Err)
+}
+
+/// Hands each complete frame to the session, up to the limit of requests in flight.
+fn decide_frames(
+    shard: &Rc<ShardState>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    outbox: &mut Outbox,
+) -> Option<Close> {
+    let environment = shard.environment();
+    let mut session = connection.session.borrow_mut();
+    while session.in_flight_count() < limits::IN_FLIGHT_COUNT_MAX {
+        match buffer.frame(session.client_frame_bytes_max()) {
+            Ok(None) => break,
+            Ok(Some(range)) => {
+                let at = range.start;
+                let frame = buffer.bytes.get_mut(range)?;
+                if let Err(close) = session.client_frame(&environment.view(), at, frame, outbox) {
+                    return Some(close);
+                }
+            }
+            Err(close) => return Some(close),
+        }
+    }
+    None
+}
+
+async fn carry_answers(shard: &Rc<ShardState>, connection: &Connection) -> Close {
+    let mut buffer = Buffer::new(shard);
+    let mut outbox = Outbox::default();
+    loop {
+        if let Err(close) = answer_round(shard, connection, &mut buffer, &mut outbox).await {
+            return close;
+        }
+    }
+}
+
+/// Takes what the broker answered, transforms it, and sends it on with the answers that were made here, in order.
+async fn answer_round(
+    shard: &Rc<ShardState>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    outbox: &mut Outbox,
+) -> Result<(), Close> {
+    outbox.clear();
+    loop {
+        let range = match buffer.frame(limits::FRAME_BYTES_MAX) {
+            Ok(None) => break,
+            Ok(Some(range)) => range,
+            Err(_) => return Err(Close::BrokerMalformed("frame length out of bounds".into())),
+        };
+        let environment = shard.environment();
+        let frame = buffer
+            .bytes
+            .get_mut(range.clone())
+            .ok_or(Close::Internal("frame outside its buffer"))?;
+        let step = connection.session.borrow_mut().broker_frame(
+            &environment.view(),
+            range.start,
+            frame,
+            outbox,
+        )?;
+        if let BrokerStep::Mask(mut job) = step {
+            while !job.step(frame, limits::MASK_STEP_BYTES) {
+                reactor_yield().await;
+            }
+            let environment = shard.environment();
+            connection
+                .session
+                .borrow_mut()
+                .masked(&environment.view(), job, frame, outbox)?;
+        }
+    }
+    connection.session.borrow_mut().drain_answers(outbox);
+    let idle = outbox.is_empty();
+    settle(shard, connection, outbox).await?;
+    write_pieces(&connection.client, &buffer.bytes, outbox.pieces())
+        .await
+        .map_err(|_| Close::ClientClosed)?;
+    buffer.consume();
+    connection.room.notify();
+    if !idle {
+        return Ok(());
+    }
+    if connection.is_closing() {
+        return Err(Close::ClientClosed);
+    }
+    let broker = connection.broker.borrow().clone();
+    let Some(broker) = broker else {
+        connection.kick.notified().await;
+        return Ok(());
+    };
+    let kicked = async {
+        connection.kick.notified().await;
+        Ok(None)
+    };
+    let read = async { buffer.fill(&broker).await.map(Some) };
+    match future::or(kicked, read).await {
+        Ok(Some(0)) | Err(_) => Err(Close::BrokerClosed),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Makes the evidence of a step as durable as policy asks; only then are its bytes released.
+async fn settle(
+    shard: &ShardState,
+    connection: &Connection,
+    outbox: &mut Outbox,
+) -> Result<(), Close> {
+    if !outbox.evidence().is_empty() {
+        let refused =
+            |error: crate::journal::JournalError| Close::EvidenceRefused(error.to_string());
+        let ticket = shard.journal.append(outbox.evidence()).map_err(refused)?;
+        shard
+            .journal
+            .reached(ticket, outbox.durability())
+            .await
+            .map_err(refused)?;
+    }
+    shard.metrics.add(outbox.counts());
+    connection.session.borrow_mut().release(outbox)
+}
+
+/// Sends pieces in order, runs of the read buffer joined, with as few writes as the kernel allows.
+async fn write_pieces(stream: &Stream, bytes: &[u8], pieces: &[Piece]) -> io::Result<()> {
+    const SLICES_MAX: usize = 64;
+    let mut joined: Vec<&[u8]> = Vec::with_capacity(pieces.len());
+    let mut last_end = usize::MAX;
+    for piece in pieces {
+        match piece {
+            Piece::Read { start, end } => {
+                let run = bytes.get(*start..*end).ok_or(io::ErrorKind::InvalidInput)?;
+                match joined.last_mut() {
+                    Some(last) if last_end == *start => {
+                        *last = bytes
+                            .get(start - last.len()..*end)
+                            .ok_or(io::ErrorKind::InvalidInput)?;
+                    }
+                    _ => joined.push(run),
+                }
+                last_end = *end;
+            }
+            Piece::Owned(owned) => {
+                joined.push(owned);
+                last_end = usize::MAX;
+            }
+        }
+    }
+    for run in joined.chunks(SLICES_MAX) {
+        let mut slices: Vec<IoSlice<'_>> = run.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        stream.write_vectored_all(&mut slices).await?;
+    }
+    Ok(())
+}
+
+/// A linear read buffer: `start <= taken <= end <= bytes.len()`; `start..taken` are frames handed out,
+/// `taken..end` came after them. Its memory goes back to the shard while the connection is idle.
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    taken: usize,
+    end: usize,
+    shard: Rc<ShardState>,
+}
+
+impl Buffer {
+    fn new(shard: &Rc<ShardState>) -> Self {
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            taken: 0,
+            end: 0,
+            shard: shard.clone(),
+        }
+    }
+
+    /// The next complete frame, its length prefix included.
+    fn frame(&mut self, frame_bytes_max: usize) -> Result<Option<Range<usize>>, Close> {
+        let rest = self.bytes.get(self.taken..self.end).unwrap_or_default();
+        let length = match sluice_kafka::frame::frame_length(rest, frame_bytes_max) {
+            Ok(length) => length,
+            Err(error) => return Err(Close::frame(error)),
+        };
+        let Some(length) = length.filter(|length| *length <= rest.len()) else {
+            return Ok(None);
+        };
+        let range = self.taken..self.taken + length;
+        self.taken = range.end;
+        Ok(Some(range))
+    }
+
+    /// Reads once. An empty buffer waits without memory; a full one grows with what has really arrived.
+    async fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
+        if self.end == 0 {
+            self.give_back();
+            let mut first = [0; FIRST_BYTES];
+            let arrived = stream.arrived(&mut first).await?;
+            if arrived == Arrived::Bytes(0) {
+                return Ok(0);
+            }
+            self.bytes = self.shard.buffers.take();
+            if let Arrived::Bytes(read) = arrived {
+                let (Some(to), Some(from)) = (self.bytes.get_mut(..read), first.get(..read)) else {
+                    return Ok(0);
+                };
+                to.copy_from_slice(from);
+                self.end = read;
+                return Ok(read);
+            }
+        } else if self.end == self.bytes.len() {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        let free = self.bytes.get_mut(self.end..).unwrap_or_default();
+        let read = stream.read(free).await?;
+        self.end += read;
+        Ok(read)
+    }
+
+    /// Forgets the frames handed out; what came after them moves to the front.
+    fn consume(&mut self) {
+        self.bytes.copy_within(self.taken..self.end, 0);
+        self.end -= self.taken;
+        self.start = 0;
+        self.taken = 0;
+    }
+
+    fn give_back(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.shard.buffers.give_back(bytes);
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
