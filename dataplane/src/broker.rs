@@ -1,18 +1,16 @@
 //! Broker side: one connection per client connection, logged in with the gateway's own credential.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::future;
-use rustls::pki_types::ServerName;
 use sluice_kafka::frame::frame_length;
 use sluice_session::Close;
 use sluice_session::login::{Login, LoginStep, Offer};
 
 use crate::clock;
 use crate::net::{Sock, Stream, TlsRole};
-use crate::shard_state::ShardState;
+use crate::shard_state::{BrokerNode, ShardState};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,13 +23,8 @@ pub(crate) async fn open(
     node: Option<i32>,
 ) -> Result<(Stream, Offer), Close> {
     let cluster = shard.environment().cluster;
-    let addresses: Vec<SocketAddr> = match node {
-        Some(node) => cluster
-            .nodes
-            .get(&node)
-            .map(|node| node.address)
-            .into_iter()
-            .collect(),
+    let nodes: Vec<BrokerNode> = match node {
+        Some(node) => cluster.nodes.get(&node).cloned().into_iter().collect(),
         // Another bootstrap broker first each time, so that one that is down is not tried first for ever.
         None => rotated(&cluster.bootstrap),
     };
@@ -39,9 +32,10 @@ pub(crate) async fn open(
         "no address is known for {}",
         node.map_or("bootstrap".into(), |node| format!("node {node}"))
     );
-    for address in addresses {
+    for node in nodes {
+        let address = node.address;
         let attempt = async {
-            log_in(shard, address)
+            log_in(shard, &node)
                 .await
                 .map_err(|error| format!("{address}: {error}"))
         };
@@ -61,16 +55,16 @@ pub(crate) async fn open(
     Err(Close::BrokerUnreachable(last))
 }
 
-async fn log_in(shard: &ShardState, address: SocketAddr) -> Result<(Stream, Offer), String> {
+async fn log_in(shard: &ShardState, node: &BrokerNode) -> Result<(Stream, Offer), String> {
     let text = |error: std::io::Error| error.to_string();
-    let sock = Sock::connect(&shard.driver, address, CONNECT_TIMEOUT)
+    let sock = Sock::connect(&shard.driver, node.address, CONNECT_TIMEOUT)
         .await
         .map_err(text)?;
     let role = shard
         .config
         .broker_tls
         .clone()
-        .map(|config| TlsRole::Client(config, ServerName::IpAddress(address.ip().into())));
+        .map(|config| TlsRole::Client(config, node.server_name()));
     let stream = Stream::open(sock, role).await.map_err(text)?;
     let known = shard.scram_keys.borrow().clone();
     let (mut login, mut next) =
@@ -112,8 +106,8 @@ async fn read_frame(stream: &Stream, frame: &mut Vec<u8>) -> Result<(), String> 
     }
 }
 
-fn rotated(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut rotated = addresses.to_vec();
+fn rotated(nodes: &[BrokerNode]) -> Vec<BrokerNode> {
+    let mut rotated = nodes.to_vec();
     let by = usize::try_from(clock::monotonic_ns())
         .unwrap_or(0)
         .checked_rem(rotated.len())

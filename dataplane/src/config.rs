@@ -59,6 +59,17 @@ pub struct IssuerConfig {
     pub audience: String,
     /// PEM file with further roots for its HTTPS endpoint.
     pub roots: Option<PathBuf>,
+    /// Whether it may be the development provider.
+    pub development: DevelopmentIssuers,
+}
+
+/// Whether keys are taken from an issuer whose discovery document says that it is the development provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DevelopmentIssuers {
+    /// Only where both planes run in one process for a demonstration.
+    Allow,
+    /// Everywhere else.
+    Refuse,
 }
 
 /// The control link.

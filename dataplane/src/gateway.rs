@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::accept::{AcceptError, AcceptRoom, Accepted};
 use crate::clock;
@@ -26,6 +26,10 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may stay connected without authenticating.
 const AUTHENTICATION_TIMEOUT_MS: u64 = 30_000;
+/// How long a drain waits for the control plane to take the last evidence; it is on disk in any case.
+const SHIP_TIMEOUT: Duration = Duration::from_secs(3);
+const SHIP_POLL: Duration = Duration::from_millis(20);
+const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How long a drain waits for sessions to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -175,11 +179,17 @@ impl Gateway {
         }
         self.shards.stop();
         self.shards.join();
+        let logs: Vec<_> = self.journals.iter().map(JournalWriter::log).collect();
         for journal in self.journals.drain(..) {
             journal.seal();
         }
-        // Last, so that it ships what the drain recorded as far as the control plane takes it now.
         if let Some(control) = self.control.take() {
+            if control.is_linked() {
+                let end = Instant::now() + SHIP_TIMEOUT;
+                while Instant::now() < end && !logs.iter().all(|log| log.is_shipped()) {
+                    std::thread::sleep(SHIP_POLL);
+                }
+            }
             control.stop();
         }
     }
@@ -246,6 +256,17 @@ async fn serve(
     for connection in live.borrow().iter().filter_map(Weak::upgrade) {
         connection.close(Close::Draining);
     }
+    // What ending sessions record still goes to the journal.
+    let ended = async {
+        while live
+            .borrow()
+            .iter()
+            .any(|connection| connection.strong_count() > 0)
+        {
+            clock::sleep(DRAIN_POLL).await;
+        }
+    };
+    futures_lite::future::or(ended, clock::sleep(DRAIN_TIMEOUT)).await;
     state.journal.stop();
     let late = clock::sleep(DRAIN_TIMEOUT);
     futures_lite::future::or(shard.guarded_ended(), late).await;

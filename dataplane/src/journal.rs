@@ -107,11 +107,24 @@ pub(crate) struct JournalLog {
     pub(crate) origin: String,
     pub(crate) verifier: String,
     signed_leaves: AtomicU64,
+    shipped_leaves: AtomicU64,
     synced_ticket: AtomicU64,
     sync_wanted: AtomicBool,
+    /// The journal's thread ended by an error: nothing is signed any more.
+    dead: AtomicBool,
 }
 
 impl JournalLog {
+    /// Notes that the control plane holds so many leaves.
+    pub(crate) fn shipped(&self, leaves: u64) {
+        self.shipped_leaves.store(leaves, Ordering::Release);
+    }
+
+    /// Whether the control plane holds all that is signed.
+    pub(crate) fn is_shipped(&self) -> bool {
+        self.shipped_leaves.load(Ordering::Acquire) >= self.signed_leaves()
+    }
+
     /// Leaves under the newest checkpoint.
     pub(crate) fn signed_leaves(&self) -> u64 {
         self.signed_leaves.load(Ordering::Acquire)
@@ -181,8 +194,10 @@ impl Journal {
         if durability == Durability::Synced {
             self.end.log.sync_wanted.store(true, Ordering::Release);
             while self.end.log.synced_ticket.load(Ordering::Acquire) < ticket.0 {
-                if let Some(error) = &self.inner.borrow().failed {
-                    return Err(error.clone());
+                if self.end.log.dead.load(Ordering::Acquire) {
+                    return Err(JournalError::OperatorDisk(
+                        "the journal's thread is gone".into(),
+                    ));
                 }
                 clock::sleep(SYNC_POLL).await;
             }
@@ -213,6 +228,11 @@ impl Journal {
                 waker.wake();
             }
             if self.stopping.get() && self.inner.borrow().pending.is_empty() {
+                if let Some(segment) = self.inner.borrow_mut().segment.take()
+                    && let Err(error) = self.end.send(Work::Seal(segment))
+                {
+                    tracing::warn!("the last segment is sealed at the next start: {error}");
+                }
                 return;
             }
         }
@@ -323,8 +343,10 @@ impl JournalWriter {
             origin: writer.key().origin().to_owned(),
             verifier: writer.key().verifier().to_string(),
             signed_leaves: AtomicU64::new(checkpoint.checkpoint.size),
+            shipped_leaves: AtomicU64::new(0),
             synced_ticket: AtomicU64::new(0),
             sync_wanted: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
         });
         let first_leaf = writer.next_leaf();
         let segment = SegmentFile::create(&dir, first_leaf, SEGMENT_BYTES)?;
@@ -337,6 +359,7 @@ impl JournalWriter {
                 .name(format!("journal-{shard}"))
                 .spawn(move || {
                     if let Err(error) = keep(&mut writer, &taken, &stopped, &log, &spare) {
+                        log.dead.store(true, Ordering::Release);
                         metrics.evidence_refused();
                         tracing::error!(shard, "the evidence log is not signed any more: {error}");
                     }

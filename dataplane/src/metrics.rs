@@ -1,6 +1,6 @@
 //! Counters and times for operators. None of them is evidence.
 //!
-//! Shards write with relaxed atomics of their own; the control thread adds the shards up when it is asked.
+//! Shards write with relaxed atomics; the control thread reads them when it is asked.
 //! Invariant: active sessions = opened - closed.
 
 use std::collections::BTreeMap;

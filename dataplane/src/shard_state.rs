@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::pki_types::ServerName;
 use sluice_identity::jwt::TrustedIssuer;
 use sluice_identity::scram::Keys;
 use sluice_session::environment::{Environment, Grants, Now, Shared, Snapshot, Standing, Topology};
@@ -40,14 +41,23 @@ pub(crate) struct Published {
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
     pub(crate) topology: Topology,
-    pub(crate) bootstrap: Vec<SocketAddr>,
+    pub(crate) bootstrap: Vec<BrokerNode>,
     pub(crate) nodes: BTreeMap<i32, BrokerNode>,
 }
 
-/// Where a broker is.
-#[derive(Debug)]
+/// Where a broker is, and the name that its certificate must carry.
+#[derive(Debug, Clone)]
 pub(crate) struct BrokerNode {
     pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+}
+
+impl BrokerNode {
+    /// The host as it was configured or advertised: a DNS name, or the address itself.
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
+        ServerName::try_from(self.host.clone())
+            .unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()))
+    }
 }
 
 /// The process-wide tables of the slow path.

@@ -16,6 +16,8 @@ pub struct Discovery {
     pub jwks_uri: String,
     /// Where clients get tokens, if the issuer says so.
     pub token_endpoint: Option<String>,
+    /// Whether it calls itself a development provider (`sluice_development_provider`): whoever is on its machine may be anybody.
+    pub development: bool,
 }
 
 /// Why an issuer or its discovery document is not accepted.
@@ -104,7 +106,13 @@ pub fn parse(document: &[u8], issuer: &str) -> Result<Discovery, DiscoveryError>
         issuer: issuer.to_owned(),
         jwks_uri: jwks_uri.to_owned(),
         token_endpoint: text("token_endpoint").ok().map(str::to_owned),
+        development: says_development(members.get("sluice_development_provider")),
     })
+}
+
+/// Only absence and a plain `false` deny it: a real provider has no reason for this member.
+fn says_development(member: Option<&Value>) -> bool {
+    !matches!(member, None | Some(Value::Bool(false)))
 }
 
 /// Where `issuer` publishes its discovery document (OIDC Discovery section 4.1: appended to the issuer's path).
@@ -220,6 +228,22 @@ mod tests {
             found.token_endpoint.as_deref(),
             Some("https://idp.example/token")
         );
+    }
+
+    #[test]
+    fn knows_a_development_provider_by_its_own_word() {
+        for (member, development) in [
+            ("", false),
+            (r#","sluice_development_provider":false"#, false),
+            (r#","sluice_development_provider":true"#, true),
+            (r#","sluice_development_provider":"true""#, true),
+            (r#","sluice_development_provider":null"#, true),
+        ] {
+            let document =
+                format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"https://idp.example/jwks"{member}}}"#);
+            let found = parse(document.as_bytes(), ISSUER).unwrap();
+            assert_eq!(found.development, development, "{member}");
+        }
     }
 
     #[test]

@@ -28,14 +28,26 @@ pub(crate) enum Permits {
 /// Bytes that wait for their receipt.
 #[derive(Debug)]
 pub(crate) struct Unreceipted {
+    /// The API of the request, or of the one that is answered.
+    pub(crate) api_key: i16,
     pub(crate) permits: Permits,
     pub(crate) piece: Piece,
 }
 
-/// Lets bytes go on. A request that names resources and has no permit does not pass, whatever decided before.
-pub(crate) fn forward(permits: Permits, _receipt: Receipt, piece: Piece) -> Option<Piece> {
-    match permits {
-        Permits::Named(permits) if permits.is_empty() => None,
-        Permits::Named(_) | Permits::Listing | Permits::Answer => Some(piece),
-    }
+/// Lets bytes go on. A request that names resources does not pass without permits, nor with those of another API or of
+/// several revisions, whatever decided before.
+pub(crate) fn forward(unreceipted: Unreceipted, _receipt: Receipt) -> Option<Piece> {
+    let Unreceipted {
+        api_key,
+        permits,
+        piece,
+    } = unreceipted;
+    let Permits::Named(permits) = permits else {
+        return Some(piece);
+    };
+    let revision = permits.first()?.revision();
+    let match_bytes = permits
+        .iter()
+        .all(|permit| permit.api() == api_key && permit.revision() == revision);
+    match_bytes.then_some(piece)
 }

@@ -114,7 +114,7 @@ impl Refusal {
 }
 
 /// What a broker answered for one topic-partition, and what of it goes to the client.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Delivered {
     pub(crate) topic: String,
     pub(crate) partition: i32,
@@ -125,6 +125,21 @@ pub(crate) struct Delivered {
     pub(crate) error: i16,
     pub(crate) masked: bool,
     pub(crate) masked_fields: u32,
+}
+
+impl Default for Delivered {
+    fn default() -> Self {
+        Self {
+            topic: String::new(),
+            partition: -1,
+            first_offset: -1,
+            last_offset: -1,
+            records_count: 0,
+            error: 0,
+            masked: false,
+            masked_fields: 0,
+        }
+    }
 }
 
 impl Delivered {

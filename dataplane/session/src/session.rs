@@ -353,7 +353,11 @@ impl Session {
             Step::Close(close) => return Err(close),
             Step::Forward(piece, state) => {
                 scribe.intent(out, request, &asked, unacknowledged, durability);
-                out.unreceipted.push(Unreceipted { permits, piece });
+                out.unreceipted.push(Unreceipted {
+                    api_key: request.api_key,
+                    permits,
+                    piece,
+                });
                 if let Some(state) = state {
                     self.push(correlation_id, request, durability, state);
                 }
@@ -441,6 +445,7 @@ impl Session {
         )
         .outcome(out, request, &delivered, durability);
         out.unreceipted.push(Unreceipted {
+            api_key: request.api_key,
             permits: Permits::Answer,
             piece,
         });
@@ -476,6 +481,7 @@ impl Session {
         self.scribe(environment)
             .outcome(out, request, &delivered, durability);
         out.unreceipted.push(Unreceipted {
+            api_key: request.api_key,
             permits: Permits::Answer,
             piece: Piece::Owned(bytes),
         });
@@ -491,10 +497,12 @@ impl Session {
         {
             if let Some(InFlight {
                 state: InFlightState::Answered { bytes, .. },
+                request,
                 ..
             }) = self.in_flight.pop_front()
             {
                 out.unreceipted.push(Unreceipted {
+                    api_key: request.api_key,
                     permits: Permits::Answer,
                     piece: Piece::Owned(bytes),
                 });
@@ -510,8 +518,8 @@ impl Session {
         if out.unrecorded {
             return Err(Close::Internal("a fact does not fit an evidence record"));
         }
-        for Unreceipted { permits, piece } in out.unreceipted.drain(..) {
-            let piece = forward(permits, Receipt::mint(), piece)
+        for unreceipted in out.unreceipted.drain(..) {
+            let piece = forward(unreceipted, Receipt::mint())
                 .ok_or(Close::Internal("bytes without a permit"))?;
             out.released.push(piece);
         }

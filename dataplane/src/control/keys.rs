@@ -9,7 +9,7 @@ use sluice_identity::jwt::TrustedIssuer;
 use sluice_identity::{discovery, jwks};
 
 use super::Ready;
-use crate::config::IssuerConfig;
+use crate::config::{DevelopmentIssuers, IssuerConfig};
 use crate::shard_state::Published;
 
 const REFRESH: Duration = Duration::from_secs(300);
@@ -41,6 +41,8 @@ enum KeysError {
     Oversized,
     #[error("discovery: {0}")]
     Discovery(discovery::DiscoveryError),
+    #[error("it is a development provider, which only `sluice up` trusts; configure a real issuer")]
+    OperatorDevelopmentProvider,
     #[error("keys: {0}")]
     Keys(jwks::JwksError),
 }
@@ -106,6 +108,9 @@ async fn fetch(issuer: &IssuerConfig) -> Result<KeySet, KeysError> {
     let well_known = discovery::document_url(&issuer.url).map_err(KeysError::Discovery)?;
     let document = get(&client, &well_known).await?;
     let found = discovery::parse(&document, &issuer.url).map_err(KeysError::Discovery)?;
+    if found.development && issuer.development == DevelopmentIssuers::Refuse {
+        return Err(KeysError::OperatorDevelopmentProvider);
+    }
     let set = get(&client, &found.jwks_uri).await?;
     jwks::parse(&set).map_err(KeysError::Keys)
 }
@@ -120,4 +125,58 @@ async fn get(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, KeysError> 
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+
+    use super::*;
+
+    /// An issuer on loopback without keys; its discovery document ends with `member`.
+    async fn issuer(member: &str, development: DevelopmentIssuers) -> IssuerConfig {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let document = format!(r#"{{"issuer":"{url}","jwks_uri":"{url}/jwks"{member}}}"#);
+        let pages = Router::new()
+            .route(
+                "/.well-known/openid-configuration",
+                get(async move || document),
+            )
+            .route("/jwks", get(async || r#"{"keys":[]}"#));
+        tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
+        IssuerConfig {
+            name: "local".to_owned(),
+            url,
+            audience: "sluice".to_owned(),
+            roots: None,
+            development,
+        }
+    }
+
+    #[test]
+    fn takes_no_keys_from_a_development_provider_unless_allowed() {
+        use DevelopmentIssuers::{Allow, Refuse};
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let marked = r#","sluice_development_provider":true"#;
+        runtime.block_on(async {
+            for (member, development, refused) in [
+                (marked, Refuse, true),
+                (marked, Allow, false),
+                ("", Refuse, false),
+            ] {
+                let fetched = fetch(&issuer(member, development).await).await;
+                assert_eq!(
+                    matches!(fetched, Err(KeysError::OperatorDevelopmentProvider)),
+                    refused,
+                    "{member} {development:?}: {fetched:?}"
+                );
+                assert_eq!(fetched.is_ok(), !refused, "{fetched:?}");
+            }
+        });
+    }
 }

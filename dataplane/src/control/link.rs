@@ -37,6 +37,11 @@ pub(crate) enum SnapshotError {
     Tables(#[from] sluice_policy::LoadError),
     #[error("masks: {0}")]
     Plan(#[from] sluice_masking::PlanError),
+    #[error("revision {revision} is older than {held}, which is in force")]
+    Older {
+        held: sluice_policy::Revision,
+        revision: sluice_policy::Revision,
+    },
     #[error("state directory: {0}")]
     Disk(#[from] std::io::Error),
 }
@@ -163,6 +168,10 @@ fn put_in_force(
         return Err(SnapshotError::Checksum);
     }
     let snapshot = load(&incoming.bytes)?;
+    let revision = snapshot.tables.revision();
+    if let Some(held) = in_force.held().filter(|held| revision < *held) {
+        return Err(SnapshotError::Older { held, revision });
+    }
     keep_on_disk(state_dir, &incoming.bytes)?;
     in_force.put(snapshot);
     Ok(())

@@ -54,11 +54,14 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    fn revision(&self) -> Option<v1::Revision> {
+    fn held(&self) -> Option<sluice_policy::Revision> {
         let newest = self.published.snapshot.reader();
         let snapshot = newest.seen().as_ref().as_ref()?;
-        let revision = snapshot.tables.revision();
-        Some(v1::Revision {
+        Some(snapshot.tables.revision())
+    }
+
+    fn revision(&self) -> Option<v1::Revision> {
+        self.held().map(|revision| v1::Revision {
             incarnation: revision.incarnation,
             number: revision.number,
         })
@@ -136,6 +139,7 @@ pub(crate) struct ControlThread {
     thread: JoinHandle<()>,
     stop: mpsc::Sender<()>,
     ready: Arc<Ready>,
+    linked: bool,
 }
 
 impl ControlThread {
@@ -147,6 +151,7 @@ impl ControlThread {
         logs: Vec<Arc<JournalLog>>,
     ) -> Result<Self, ControlError> {
         let channel_of = config.link.clone();
+        let linked = channel_of.is_some();
         let ready = Arc::new(Ready::default());
         if published.snapshot.reader().seen().is_some() {
             ready.snapshot();
@@ -199,7 +204,13 @@ impl ControlThread {
             thread,
             stop,
             ready,
+            linked,
         })
+    }
+
+    /// Whether there is a control plane to ship evidence to.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked
     }
 
     pub(crate) fn wait_ready(&self, timeout: Duration) -> bool {

@@ -19,10 +19,13 @@ use tokio::net::TcpStream;
 
 use super::Ready;
 use crate::broker::{LOGIN_FRAME_BYTES_MAX, nonce};
+use crate::clock;
 use crate::config::GatewayConfig;
 use crate::listeners::Listeners;
 use crate::shard_state::{BrokerNode, Cluster, Published};
 
+/// How long the order gate remembers a refused sequence that is not tried again: longer than any client retries.
+const ORDER_GATE_MEMORY_MS: u64 = 15 * 60 * 1000;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,6 +58,11 @@ pub(crate) async fn keep(
 ) {
     let mut last = Topology::default();
     loop {
+        // A refusal that nobody retries any more holds nothing up.
+        let abandoned_ms = clock::now_unix_ms().saturating_sub(ORDER_GATE_MEMORY_MS);
+        published
+            .tables
+            .order_gate(&mut |gate| gate.expire(i64::try_from(abandoned_ms).unwrap_or(0)));
         match probe(&config, &published, &listeners).await {
             Some(cluster) => {
                 if cluster.topology != last {
@@ -82,13 +90,17 @@ async fn probe(
     let mut bootstrap = Vec::new();
     for broker in &config.brokers {
         match tokio::net::lookup_host(broker.as_str()).await {
-            Ok(found) => bootstrap.extend(found),
+            Ok(found) => bootstrap.extend(found.map(|address| BrokerNode {
+                address,
+                host: host_of(broker).to_owned(),
+            })),
             Err(error) => tracing::warn!(broker, "bootstrap address not resolved: {error}"),
         }
     }
     let mut metadata = None;
-    for address in &bootstrap {
-        match within(look(config, *address, true)).await {
+    for node in &bootstrap {
+        let address = node.address;
+        match within(look(config, node, true)).await {
             Ok((offer, found)) => {
                 metadata = found.map(|found| (offer, found));
                 break;
@@ -125,7 +137,11 @@ async fn probe(
                 continue;
             }
         };
-        match within(look(config, address, false)).await {
+        let reached = BrokerNode {
+            address,
+            host: broker.host.to_string(),
+        };
+        match within(look(config, &reached, false)).await {
             Ok((offer, _)) => {
                 let offer = offer.narrowed();
                 common = common.common(&offer);
@@ -137,7 +153,7 @@ async fn probe(
                         offer,
                     },
                 );
-                cluster.nodes.insert(node, BrokerNode { address });
+                cluster.nodes.insert(node, reached);
             }
             Err(error) => tracing::warn!(node, %address, "broker not usable: {error}"),
         }
@@ -158,6 +174,12 @@ async fn within<T>(probe: impl Future<Output = Result<T, ProbeError>>) -> Result
         .unwrap_or(Err(ProbeError::TimedOut))
 }
 
+/// The host of `host:port`, brackets of an IPv6 address left out.
+fn host_of(broker: &str) -> &str {
+    let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+    host.trim_matches(['[', ']'])
+}
+
 async fn resolve(host: &str, port: i32) -> Option<SocketAddr> {
     let port = u16::try_from(port).ok()?;
     tokio::net::lookup_host((host, port)).await.ok()?.next()
@@ -169,15 +191,15 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for 
 /// Logs in at one broker; with `describe` also asks for the cluster and all topics.
 async fn look(
     config: &GatewayConfig,
-    address: SocketAddr,
+    node: &BrokerNode,
     describe: bool,
 ) -> Result<(Offer, Option<MetadataResponse>), ProbeError> {
-    let tcp = TcpStream::connect(address).await?;
+    let tcp = TcpStream::connect(node.address).await?;
     tcp.set_nodelay(true)?;
     let mut stream: Box<dyn Duplex> = match &config.broker_tls {
         None => Box::new(tcp),
         Some(tls) => {
-            let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
+            let name = node.server_name();
             let connector = tokio_rustls::TlsConnector::from(tls.clone());
             Box::new(
                 connector

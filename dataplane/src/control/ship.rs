@@ -84,6 +84,9 @@ async fn ship(
                         error: answer.error,
                     });
                 }
+                if let Some(log) = logs.iter().find(|log| log.origin == answer.log) {
+                    log.shipped(answer.next_leaf);
+                }
                 waiting.insert(answer.log.clone(), false);
                 next.insert(answer.log, answer.next_leaf);
             }

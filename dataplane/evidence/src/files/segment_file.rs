@@ -133,11 +133,16 @@ impl SegmentFile {
             .map_err(|source| failed("sync", &self.path, source))
     }
 
-    /// Closes the segment for good, without the zeros that are left.
+    /// Closes the segment for good, without the zeros that are left. One that was never written to is removed, for its
+    /// name belongs to whoever writes the next leaf.
     ///
     /// # Errors
     /// [`Error::OperatorFile`].
     pub fn seal(self) -> Result<(), Error> {
+        if self.offset == 0 {
+            return std::fs::remove_file(&self.path)
+                .map_err(|source| failed("remove", &self.path, source));
+        }
         let sealed = self
             .file
             .set_len(self.offset)

@@ -144,6 +144,7 @@ pub(crate) fn answer(
                 topic: topic.name.to_owned(),
                 partition: partition.index,
                 first_offset: partition.base_offset,
+                last_offset: last_offset(partition.base_offset, counts),
                 records_count: counts,
                 error: partition.error.0,
                 ..Delivered::default()
@@ -188,6 +189,14 @@ fn merge(
         &entries,
         out,
     );
+}
+
+/// -1 where the base offset is not known: an error, or a duplicate that the broker has forgotten.
+fn last_offset(base_offset: i64, records_count: i32) -> i64 {
+    match base_offset {
+        0.. => base_offset.saturating_add(i64::from(records_count).saturating_sub(1)),
+        _ => -1,
+    }
 }
 
 /// The one batch that a partition of a Produce may hold (Kafka's own rule since request version 3).
