@@ -294,7 +294,8 @@ static APIS: [Api; 95] = [
     with_addresses(row(0, "Produce", (3, 12), 9, Treatment::Hot, T.and(X).and(Names::RECORDS), 6)),
     row(1, "Fetch", (4, 12), 12, Treatment::Hot, T, 8),
     cold(2, "ListOffsets", (1, 10), 6, T, 3),
-    with_addresses(cold(3, "Metadata", (0, 13), 9, T.and(Names::TOPIC_ID), 6)),
+    // Before version 4 it creates topics, and cannot be told not to.
+    with_addresses(cold(3, "Metadata", (4, 13), 9, T.and(Names::TOPIC_ID), 6)),
     withheld(4, "LeaderAndIsr", GONE, NEVER),
     withheld(5, "StopReplica", GONE, NEVER),
     withheld(6, "UpdateMetadata", GONE, NEVER),
@@ -469,7 +470,7 @@ mod tests {
         ]);
         assert!(offered.contains(&ApiRange {
             key: METADATA,
-            version_min: 2,
+            version_min: 4,
             version_max: 9
         }));
         assert!(offered.iter().all(|range| range.key != FETCH));

@@ -115,6 +115,13 @@ pub(crate) fn sasl(
 ) -> Result<Answered, Close> {
     let mut out = Vec::new();
     let id = header.correlation_id;
+    if header.api_key == 17
+        && let Exchange::AcknowledgementAwaited(why) = exchange
+    {
+        sasl::encode_handshake_response(id, ErrorCode::ILLEGAL_SASL_STATE, &[], &mut out);
+        let event = Event::End(std::mem::take(why));
+        return Ok(Answered { frame: out, event });
+    }
     if header.api_key == 17 {
         let request = SaslHandshakeRequest::parse(frame, header).map_err(Close::malformed)?;
         let agreed = request.mechanism == MECHANISM && header.api_version == 1;

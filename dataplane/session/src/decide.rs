@@ -61,6 +61,8 @@ pub(crate) struct Asker<'a> {
     denial_id: &'a str,
     permits: Vec<Permit>,
     names_nothing: bool,
+    /// Batches that the order gate may forget once their request is forwarded.
+    pub(crate) gate_passes: Vec<(Stream, i16, i32)>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) delivered: Vec<Delivered>,
@@ -89,6 +91,7 @@ impl<'a> Asker<'a> {
             denial_id,
             permits: Vec::new(),
             names_nothing: false,
+            gate_passes: Vec::new(),
             asked: Vec::new(),
             refusals: Vec::new(),
             delivered: Vec::new(),
@@ -380,10 +383,9 @@ impl<'a> Asker<'a> {
         turn
     }
 
-    pub(crate) fn gate_forwarded(&self, stream: &Stream, epoch: i16, base_sequence: i32) {
-        self.environment
-            .shared
-            .order_gate(&mut |gate| gate.forwarded(stream, epoch, base_sequence));
+    /// This batch goes on, if its request does.
+    pub(crate) fn passes_gate(&mut self, stream: Stream, epoch: i16, base_sequence: i32) {
+        self.gate_passes.push((stream, epoch, base_sequence));
     }
 
     pub(crate) fn gate_refused(&self, stream: Stream, epoch: i16, base_sequence: i32) {
@@ -417,12 +419,35 @@ impl<'a> Asker<'a> {
         asked.masked = masked;
     }
 
+    /// Nothing of this topic goes on after all, although the role would let it: no permit, and no word of it in the intent.
+    pub(crate) fn withdraw(&mut self, operation: Operation, topic: &str) {
+        let resource = ResourceRef::Topic(topic);
+        let api_key = self.api_key;
+        self.permits
+            .retain(|permit| !permit.covers(api_key, operation, resource));
+        self.asked
+            .retain(|asked| !asked.is_for(operation, resource));
+    }
+
+    /// A write to a protected topic without acknowledgement: nothing could carry the answer.
+    pub(crate) fn unanswerable(&mut self, topic: &str) {
+        let text = "a write to a protected topic needs an acknowledgement";
+        let refusal = Refusal::new(
+            Operation::Write,
+            ResourceRef::Topic(topic),
+            "unacknowledged",
+            text,
+        );
+        self.refusals.push(refusal);
+    }
+
     /// The item of one partition: the topic's own, as long as it names no partition yet, else a new one.
     fn asked_partition(&mut self, operation: Operation, topic: &str, partition: i32) -> &mut Asked {
+        let resource = ResourceRef::Topic(topic);
         let free = self
             .asked
             .iter()
-            .rposition(|asked| asked.partition < 0 && asked.name == topic);
+            .rposition(|asked| asked.partition < 0 && asked.is_for(operation, resource));
         let mut asked = match free {
             Some(at) => self.asked.remove(at),
             None => Asked::new(operation, ResourceRef::Topic(topic)),
@@ -455,13 +480,6 @@ impl<'a> Asker<'a> {
         let mut refusal = Refusal::new(Operation::Write, ResourceRef::Topic(topic), code, text);
         refusal.partition = partition;
         self.refusals.push(refusal);
-    }
-
-    /// Whether a write without acknowledgement would leave evidence that policy requires unwritten.
-    pub(crate) fn needs_answer(&self) -> bool {
-        self.permits
-            .iter()
-            .any(|permit| permit.obligations().approval.is_some())
     }
 
     pub(crate) fn unacknowledged(&mut self) {

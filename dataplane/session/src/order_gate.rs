@@ -57,8 +57,7 @@ impl OrderGate {
             self.refused.remove(stream);
             return Turn::Free;
         }
-        // Sequences wrap at 2^31, so "later" is a signed distance.
-        if epoch == refused.epoch && base_sequence.wrapping_sub(refused.base_sequence) <= 0 {
+        if epoch == refused.epoch && !is_later(base_sequence, refused.base_sequence) {
             Turn::Free
         } else {
             Turn::Behind
@@ -72,7 +71,7 @@ impl OrderGate {
             base_sequence,
             refused_unix_ms: now_unix_ms,
         });
-        let earlier = base_sequence.wrapping_sub(entry.base_sequence) < 0;
+        let earlier = is_later(entry.base_sequence, base_sequence);
         if epoch > entry.epoch || (epoch == entry.epoch && earlier) {
             *entry = Refused {
                 epoch,
@@ -98,6 +97,15 @@ impl OrderGate {
         self.refused
             .retain(|_, refused| refused.refused_unix_ms >= before_unix_ms);
     }
+}
+
+/// Whether sequence `a` comes after `b`. Sequences go from 2^31-1 to 0, so "later" is a distance of less than half of that.
+fn is_later(a: i32, b: i32) -> bool {
+    const SEQUENCES: i64 = 1 << 31;
+    let distance = i64::from(a)
+        .saturating_sub(i64::from(b))
+        .rem_euclid(SEQUENCES);
+    distance != 0 && distance < SEQUENCES / 2
 }
 
 #[cfg(test)]

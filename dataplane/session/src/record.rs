@@ -35,6 +35,10 @@ impl Asked {
         }
     }
 
+    pub(crate) fn is_for(&self, operation: Operation, resource: ResourceRef<'_>) -> bool {
+        self.operation == operation && self.kind == resource.kind() && self.name == resource.name()
+    }
+
     pub(crate) fn set_batch(&mut self, batch: &BatchHeader) {
         self.batch = Some(*batch);
     }

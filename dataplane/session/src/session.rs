@@ -338,6 +338,7 @@ impl Session {
             asked,
             refusals,
             unacknowledged,
+            gate_passes,
             ..
         } = ask;
         let scribe = scribe(
@@ -352,6 +353,13 @@ impl Session {
             Step::Answer(bytes) => self.answer(request, correlation_id, bytes, out),
             Step::Close(close) => return Err(close),
             Step::Forward(piece, state) => {
+                if !gate_passes.is_empty() {
+                    environment.shared.order_gate(&mut |gate| {
+                        for (stream, epoch, base_sequence) in &gate_passes {
+                            gate.forwarded(stream, *epoch, *base_sequence);
+                        }
+                    });
+                }
                 scribe.intent(out, request, &asked, unacknowledged, durability);
                 out.unreceipted.push(Unreceipted {
                     api_key: request.api_key,

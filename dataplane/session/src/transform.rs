@@ -105,11 +105,19 @@ impl MaskJob {
             };
             let records = frame.get(work.records.clone()).unwrap_or_default();
             let rest = records.get(work.done..).unwrap_or_default();
-            let next = batches(rest).next();
-            let Some(Ok(batch)) = next.filter(|_| work.error.is_none()) else {
-                // Done, or what is left is a batch cut at the end, which the client asks for again.
-                self.at = self.at.saturating_add(1);
-                continue;
+            let batch = match batches(rest).next().filter(|_| work.error.is_none()) {
+                Some(Ok(batch)) => batch,
+                // A format that cannot be read, and so not masked.
+                Some(Err(_)) if work.out.is_empty() => {
+                    work.error = Some(ErrorCode::CORRUPT_MESSAGE);
+                    work.delivered.error = ErrorCode::CORRUPT_MESSAGE.0;
+                    continue;
+                }
+                // Done, or what is left is a batch cut at the end, or one that the client meets first the next time.
+                _ => {
+                    self.at = self.at.saturating_add(1);
+                    continue;
+                }
             };
             let Some(plan) = self.snapshot.plan(work.plan) else {
                 self.survivor = Some("a mask plan is missing");

@@ -52,46 +52,42 @@ pub(crate) fn decide(
         version: header.api_version,
         ..PendingProduce::default()
     };
+    let repeated = repeated(&request);
     for topic in request.topics() {
         let access = ask.topic(Operation::Write, topic.name);
+        let mut goes_on = false;
         for partition in topic.partitions() {
             let mut records_count = 0;
-            let denial = match (&id_denial, &access) {
-                (Some(denial), _) => Some(denial.clone()),
-                (None, Err(denial)) => {
+            let batch = match repeated.contains(&(topic.name, partition.index)) {
+                true => Err(ErrorCode::INVALID_RECORD),
+                false => sole_batch(partition.records),
+            };
+            let denial = match (&id_denial, &access, batch) {
+                (Some(denial), _, _) => Some(denial.clone()),
+                (None, Err(denial), _) => {
                     Some((ErrorCode::TOPIC_AUTHORIZATION_FAILED, denial.message()))
                 }
-                (None, Ok(())) => match sole_batch(partition.records) {
-                    Err(error) => {
-                        ask.rejected(
-                            topic.name,
-                            partition.index,
-                            "the partition does not hold one batch of format 2",
-                        );
-                        Some((
-                            error,
-                            "Sluice: one record batch of format 2 is expected".to_owned(),
-                        ))
-                    }
-                    Ok(batch) => {
-                        records_count = batch.record_count;
-                        write(
-                            ask,
-                            topic.name,
-                            partition.index,
-                            &batch,
-                            &mut pending.throttle_ms,
-                        )
-                        .err()
-                    }
-                },
+                (None, Ok(()), Err(error)) => {
+                    let text = "a partition is named once, with one record batch of format 2";
+                    ask.rejected(topic.name, partition.index, text);
+                    Some((error, format!("Sluice: {text}")))
+                }
+                (None, Ok(()), Ok(batch)) => {
+                    records_count = batch.record_count;
+                    let throttle_ms = &mut pending.throttle_ms;
+                    write(ask, topic.name, partition.index, &batch, throttle_ms).err()
+                }
             };
+            goes_on |= denial.is_none();
             pending.entries.push(Entry {
                 topic: topic.name.to_owned(),
                 partition: partition.index,
                 records_count,
                 denial,
             });
+        }
+        if access.is_ok() && !goes_on {
+            ask.withdraw(Operation::Write, topic.name);
         }
     }
     let denied = pending
@@ -101,7 +97,14 @@ pub(crate) fn decide(
         .count();
     if request.acks == 0 {
         // There is no answer that could carry a denial, and none that could say where records went.
-        if denied > 0 || ask.needs_answer() {
+        let protected = pending
+            .entries
+            .iter()
+            .find(|entry| entry.denial.is_none() && ask.approval_rule(&entry.topic).is_some());
+        if let Some(entry) = protected {
+            ask.unanswerable(&entry.topic);
+        }
+        if denied > 0 || protected.is_some() {
             return Err(Close::ClientDeniedUnanswerable);
         }
         ask.unacknowledged();
@@ -199,6 +202,25 @@ fn last_offset(base_offset: i64, records_count: i32) -> i64 {
     }
 }
 
+/// Partitions that a request names more than once: which of their batches would count is anybody's guess.
+fn repeated<'a>(request: &ProduceRequest<'a>) -> Vec<(&'a str, i32)> {
+    let mut named: Vec<(&str, i32)> = request
+        .topics()
+        .flat_map(|topic| {
+            let name = topic.name;
+            topic
+                .partitions()
+                .map(move |partition| (name, partition.index))
+        })
+        .collect();
+    named.sort_unstable();
+    let repeats = named.windows(2).filter_map(|pair| match pair {
+        [first, second] if first == second => Some(*first),
+        _ => None,
+    });
+    repeats.collect()
+}
+
 /// The one batch that a partition of a Produce may hold (Kafka's own rule since request version 3).
 fn sole_batch(records: Option<&[u8]>) -> Result<BatchHeader, ErrorCode> {
     let records = records.ok_or(ErrorCode::INVALID_RECORD)?;
@@ -257,7 +279,7 @@ fn approved(
     let (error, message) = match granted {
         Some(grant) if !behind => {
             if idempotent {
-                ask.gate_forwarded(&stream, batch.producer_epoch, batch.base_sequence);
+                ask.passes_gate(stream, batch.producer_epoch, batch.base_sequence);
             }
             return Ok(grant);
         }

@@ -1,0 +1,16 @@
+//! What one session does, told in sentences: a client, a session and a broker in memory.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod authentication;
+mod configs;
+mod evidence;
+mod fetch;
+mod groups;
+mod masking;
+mod metadata;
+mod order;
+mod produce;
+mod protected;
+mod topics;
