@@ -115,6 +115,15 @@ impl Admin for AdminService {
         Ok(Response::new(v1::ListSessionsResponse { sessions }))
     }
 
+    async fn list_evidence_logs(
+        &self,
+        request: Request<v1::ListEvidenceLogsRequest>,
+    ) -> Result<Response<v1::ListEvidenceLogsResponse>, Status> {
+        let caller = self.caller(&request).await?;
+        let logs = self.0.evidence_logs(&caller).await?;
+        Ok(Response::new(v1::ListEvidenceLogsResponse { logs }))
+    }
+
     async fn request_approval(
         &self,
         request: Request<v1::RequestApprovalRequest>,

@@ -172,6 +172,16 @@ impl Archive {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The largest checkpoint of a log that fits the leaves held, and of those the newest. One that contradicts them, or waits
+    /// for its leaves, is passed over: a log that was cut back and grown anew may have signed it.
+    pub fn newest_checkpoint(&self, log: i64) -> Result<Option<Vec<u8>>, Error> {
+        let connection = lock(&self.connection);
+        let mut query = connection.prepare_cached(
+            "SELECT note FROM checkpoint WHERE log = ?1 AND standing = 1 ORDER BY size DESC, id DESC LIMIT 1",
+        )?;
+        Ok(query.query_row(params![log], |row| row.get(0)).optional()?)
+    }
+
     /// Up to `count` leaves of a log from `first` on, in order.
     pub fn leaves(&self, log: i64, first: u64, count: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         let connection = lock(&self.connection);
@@ -374,6 +384,7 @@ CREATE TABLE IF NOT EXISTS leaf (
 CREATE TABLE IF NOT EXISTS checkpoint (
     id INTEGER PRIMARY KEY, log INTEGER NOT NULL, time_unix_ms INTEGER NOT NULL, note BLOB NOT NULL,
     size INTEGER NOT NULL, root TEXT NOT NULL, standing INTEGER NOT NULL, UNIQUE (log, note));
+CREATE INDEX IF NOT EXISTS checkpoint_by_size ON checkpoint (log, standing, size);
 CREATE TABLE IF NOT EXISTS alarm (
     id INTEGER PRIMARY KEY, time_unix_ms INTEGER NOT NULL, log TEXT NOT NULL, text TEXT NOT NULL);
 ";

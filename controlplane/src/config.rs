@@ -21,7 +21,7 @@ pub struct ControlConfig {
     pub state_dir: PathBuf,
     /// Whose tokens people may show.
     pub issuers: Vec<IssuerConfig>,
-    /// Whether issuers without TLS are acceptable: only where both planes run in one process for a demonstration.
+    /// Whether the development provider is an issuer: only where both planes run in one process for a demonstration.
     pub development_issuers: DevelopmentIssuers,
     /// Who may author policy while no stored binding gives anybody that role.
     pub first_author: Option<FirstAuthor>,
@@ -72,13 +72,13 @@ pub struct IssuerConfig {
     pub url: String,
     /// The `aud` that its tokens must contain.
     pub audience: String,
-    /// Where its keys are, if discovery is not to be used.
+    /// Where its keys are, if discovery is not to be used. Must be `https` unless development issuers are allowed.
     pub jwks_url: Option<String>,
     /// The claim that names the principal, `sub` unless the issuer does otherwise.
     pub principal_claim: String,
 }
 
-/// Whether an issuer may be one without TLS on loopback.
+/// Whether keys are taken from an issuer whose discovery document says that it is the development provider.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DevelopmentIssuers {
     Allow,

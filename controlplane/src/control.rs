@@ -7,7 +7,7 @@ use sluice_proto::v1;
 
 use crate::administer::Administration;
 use crate::approve::{Answer, Approvals, Requester, Standing};
-use crate::archive::{Archive, Batch};
+use crate::archive::{Archive, Batch, HeldLog};
 use crate::changes::CONTROL_PLANE;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -91,6 +91,30 @@ impl Control {
             .await
     }
 
+    /// The logs that are held, with what an auditor needs to verify a copy of one.
+    pub(crate) async fn evidence_logs(
+        &self,
+        by: &Caller,
+    ) -> Result<Vec<v1::EvidenceLogRow>, Error> {
+        by.require(&[ControlRole::Auditor])?;
+        let archive = self.archive.clone();
+        blocking(move || {
+            let row = |held: HeldLog| {
+                let checkpoint = archive.newest_checkpoint(held.id)?.unwrap_or_default();
+                Ok(v1::EvidenceLogRow {
+                    log: held.log,
+                    gateway: held.gateway,
+                    verifier_key: held.verifier_key,
+                    held_leaves: held.next_leaf,
+                    // It was parsed before it was kept, so it is UTF-8.
+                    checkpoint: String::from_utf8(checkpoint).unwrap_or_default(),
+                })
+            };
+            archive.logs()?.into_iter().map(row).collect()
+        })
+        .await
+    }
+
     /// Anybody with a binding asks for its own principal; an owner asks for the principals that it owns.
     pub(crate) async fn request_approval(
         &self,
@@ -140,7 +164,10 @@ impl Control {
             name: &request.principal,
             person: &owner,
         };
-        let opened = self.approvals.ask(question, requester, &reason).await?;
+        let opened = match self.approvals.just_timed_out(&question) {
+            Some(late) => late,
+            None => self.approvals.ask(question, requester, &reason).await?,
+        };
         Ok(opened.to_answer(self.clock.unix_ms()))
     }
 

@@ -13,6 +13,9 @@ pub const APPLIED_DOCUMENTS_MAX: usize = 10_000;
 /// How often an Apply or an approval is tried again when the store moved under it.
 pub const STORE_ATTEMPTS_MAX: u32 = 8;
 
+/// How long a gateway that asks again is told that nobody answered in time.
+pub const APPROVAL_TIME_OUT_TOLD_MS: i64 = 10_000;
+
 /// Leaves in one evidence batch.
 pub const EVIDENCE_LEAVES_PER_BATCH_MAX: usize = 4096;
 /// One leaf: the entry limit of C2SP tlog-tiles.

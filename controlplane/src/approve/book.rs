@@ -7,7 +7,7 @@ use sluice_proto::v1;
 
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::limits::APPROVALS_KEPT_MS;
+use crate::limits::{APPROVAL_TIME_OUT_TOLD_MS, APPROVALS_KEPT_MS};
 
 /// All approval requests of one revision, by id.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +103,24 @@ impl Book {
                 Standing::TimedOut => false,
             })
             .max_by_key(|request| request.opened_unix_ms)
+    }
+
+    /// The request that this question's asker waits for, if nobody answered it in time and that was only just: a gateway
+    /// asks several times a second, and must hear of the time-out before it may ask anew.
+    pub fn just_timed_out(
+        &self,
+        question: &Question,
+        now_unix_ms: i64,
+    ) -> Option<&ApprovalRequest> {
+        let newest = self
+            .requests
+            .values()
+            .filter(|request| request.question.is_same(question))
+            .max_by_key(|request| request.opened_unix_ms)?;
+        let over_since_ms = now_unix_ms.saturating_sub(newest.expires_unix_ms);
+        (newest.standing_at(now_unix_ms) == Standing::TimedOut
+            && over_since_ms < APPROVAL_TIME_OUT_TOLD_MS)
+            .then_some(newest)
     }
 
     pub fn open_count(&self, now_unix_ms: i64) -> usize {
@@ -431,6 +449,9 @@ mod tests {
         assert!(book.standing_request(&question, 59_999).is_some());
         assert!(book.standing_request(&question, 60_000).is_none());
         assert_eq!(book.timed_out(60_000).count(), 1);
+        assert!(book.just_timed_out(&question, 59_999).is_none());
+        assert!(book.just_timed_out(&question, 69_999).is_some());
+        assert!(book.just_timed_out(&question, 70_000).is_none());
     }
 
     #[test]

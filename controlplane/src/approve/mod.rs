@@ -67,6 +67,15 @@ impl Approvals {
         Ok(())
     }
 
+    /// As [`crate::approve::book::Book::just_timed_out`], now.
+    pub fn just_timed_out(&self, question: &Question) -> Option<ApprovalRequest> {
+        let now_unix_ms = self.clock.unix_ms();
+        self.book
+            .borrow()
+            .just_timed_out(question, now_unix_ms)
+            .cloned()
+    }
+
     /// Opens a request, or finds the one that answers the same question already.
     pub async fn ask(
         &self,

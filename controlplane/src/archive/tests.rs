@@ -119,6 +119,11 @@ fn a_checkpoint_is_checked_against_its_leaves_whenever_they_come() {
     );
     assert_eq!(archive.logs().unwrap()[0].checkpoints_count, 3);
     assert!(archive.alarms(9).unwrap()[0].text.contains("contradicts"));
+    // Neither the late one nor the contradicting one is what the log is held to.
+    let newest = archive.newest_checkpoint(archive.logs().unwrap()[0].id);
+    let newest = SignedCheckpoint::open(&newest.unwrap().unwrap(), &[key.verifier().clone()]);
+    assert_eq!(newest.unwrap().checkpoint.size, 4);
+    assert_eq!(archive.newest_checkpoint(99).unwrap(), None);
     let mut forged = signed(5, &["f"], &["a", "b", "c", "d", "e", "f"]);
     let mut note = forged.checkpoint.to_vec();
     let digit = note.iter().position(|byte| *byte == b'6').unwrap();

@@ -7,7 +7,7 @@ use sluice_identity::jwks::{self, KeySet};
 use sluice_identity::limits::{DISCOVERY_BYTES_MAX, JWKS_BYTES_MAX};
 use tokio::sync::Mutex;
 
-use crate::config::IssuerConfig;
+use crate::config::{DevelopmentIssuers, IssuerConfig};
 use crate::error::Error;
 use crate::limits::{ISSUER_REFRESH_MS_MAX, ISSUER_REFRESH_MS_MIN, ISSUER_RETRY_MS_MIN};
 
@@ -15,6 +15,7 @@ use crate::limits::{ISSUER_REFRESH_MS_MAX, ISSUER_REFRESH_MS_MIN, ISSUER_RETRY_M
 #[derive(Debug)]
 pub(super) struct IssuerKeys {
     pub(super) config: IssuerConfig,
+    development: DevelopmentIssuers,
     client: reqwest::Client,
     cached: Mutex<Cached>,
 }
@@ -37,9 +38,14 @@ pub(super) enum Want {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(config: IssuerConfig, client: reqwest::Client) -> Self {
+    pub(super) fn new(
+        config: IssuerConfig,
+        development: DevelopmentIssuers,
+        client: reqwest::Client,
+    ) -> Self {
         Self {
             config,
+            development,
             client,
             cached: Mutex::default(),
         }
@@ -88,9 +94,15 @@ impl IssuerKeys {
                 let url =
                     discovery::document_url(&self.config.url).map_err(|error| error.to_string())?;
                 let document = self.get(&url, DISCOVERY_BYTES_MAX).await?;
-                discovery::parse(&document, &self.config.url)
-                    .map_err(|error| error.to_string())?
-                    .jwks_uri
+                let found = discovery::parse(&document, &self.config.url)
+                    .map_err(|error| error.to_string())?;
+                if found.development && self.development == DevelopmentIssuers::Refuse {
+                    return Err(
+                        "it is a development provider, which only `sluice up` trusts; configure a real issuer"
+                            .to_owned(),
+                    );
+                }
+                found.jwks_uri
             }
         };
         let keys = jwks::parse(&self.get(&jwks_url, JWKS_BYTES_MAX).await?)

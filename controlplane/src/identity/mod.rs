@@ -55,7 +55,7 @@ impl Caller {
 }
 
 impl Identity {
-    /// Refuses issuers without TLS unless the caller allows development issuers, and those beyond loopback always.
+    /// Refuses issuers without TLS beyond loopback. Which of the others is the development provider shows when keys are fetched.
     pub fn new(
         issuers: &[IssuerConfig],
         development: DevelopmentIssuers,
@@ -72,15 +72,14 @@ impl Identity {
             // This also refuses plain HTTP beyond loopback.
             sluice_identity::discovery::document_url(&issuer.url)
                 .map_err(|error| Error::OperatorConfig(format!("issuer {name}: {error}")))?;
-            for url in [Some(&issuer.url), issuer.jwks_url.as_ref()]
-                .into_iter()
-                .flatten()
+            // Without discovery nothing would say whose keys these are.
+            if let Some(url) = &issuer.jwks_url
+                && !url.starts_with("https://")
+                && development == DevelopmentIssuers::Refuse
             {
-                if !url.starts_with("https://") && development == DevelopmentIssuers::Refuse {
-                    return Err(Error::OperatorConfig(format!(
-                        "issuer {name}: {url} is without TLS, as only the development provider of `sluice up` may be"
-                    )));
-                }
+                return Err(Error::OperatorConfig(format!(
+                    "issuer {name}: keys at {url} are without TLS; leave them to discovery, or write an https:// URL"
+                )));
             }
         }
         if let Some(first) = &first_author
@@ -93,7 +92,7 @@ impl Identity {
         }
         let issuers = issuers
             .iter()
-            .map(|issuer| IssuerKeys::new(issuer.clone(), client.clone()))
+            .map(|issuer| IssuerKeys::new(issuer.clone(), development, client.clone()))
             .collect();
         Ok(Self {
             issuers,

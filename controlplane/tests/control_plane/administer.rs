@@ -1,5 +1,6 @@
 //! Apply, plan, get; who may; what a restart keeps.
 
+use serde_json::json;
 use sluice_controlplane::config::StoreConfig;
 use sluice_controlplane::config::{DevelopmentIssuers, LinkTrust};
 use sluice_controlplane::serve;
@@ -7,6 +8,7 @@ use sluice_proto::v1;
 use tonic::Code;
 
 use crate::support::etcd::Etcd;
+use crate::support::issuer::Issuer;
 use crate::support::{POLICY, World, apply};
 
 const ADMIN_FOR_ALICE: &str = "
@@ -223,10 +225,48 @@ async fn refuses_calls_without_a_token_with_an_expired_one_and_with_a_strangers(
 }
 
 #[tokio::test]
-async fn refuses_to_start_with_a_development_issuer_or_plain_text_beyond_loopback() {
+async fn a_development_provider_is_trusted_only_where_it_is_allowed() {
+    let provider = Issuer::start_with(json!({ "sluice_development_provider": true })).await;
+    for development in [DevelopmentIssuers::Refuse, DevelopmentIssuers::Allow] {
+        let world = World::start_with(StoreConfig::Embedded, |config| {
+            config.development_issuers = development;
+            let mut marked = config.issuers[0].clone();
+            marked.name = "marked".to_owned();
+            marked.url.clone_from(&provider.url);
+            config.issuers.push(marked);
+            config.first_author.as_mut().unwrap().issuer = "marked".to_owned();
+        })
+        .await;
+        let mut admin = world.admin_with_token(&provider.token("root")).await;
+        let answer = admin.get(v1::GetRequest::default()).await;
+        match development {
+            DevelopmentIssuers::Allow => assert!(answer.is_ok(), "{answer:?}"),
+            DevelopmentIssuers::Refuse => {
+                assert_eq!(answer.unwrap_err().code(), Code::Unauthenticated);
+            }
+        }
+        // A real provider on loopback, as behind a TLS proxy, is known in both; root is nobody there.
+        let mut admin = world.admin("root").await;
+        let answer = admin.get(v1::GetRequest::default()).await;
+        assert_eq!(answer.unwrap_err().code(), Code::PermissionDenied);
+    }
+}
+
+#[tokio::test]
+async fn refuses_to_start_with_plain_text_beyond_loopback_or_keys_of_unknown_origin() {
     let world = World::start().await;
     let mut config = world.config().clone();
+    config.issuers[0].url = "http://idp.example".to_owned();
+    assert!(
+        serve(config)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("plain http")
+    );
+    let mut config = world.config().clone();
     config.development_issuers = DevelopmentIssuers::Refuse;
+    config.issuers[0].jwks_url = Some(format!("{}/jwks", world.issuer.url));
     assert!(
         serve(config)
             .await

@@ -1,10 +1,13 @@
 //! Ship, hold, search, replay.
 
 use sluice_controlplane::archive::Archive;
-use sluice_evidence::{Item, Kind, RecordHead, RecordWriter, SessionId};
+use sluice_evidence::{
+    Frontier, Item, Kind, RecordHead, RecordWriter, SessionId, SignedCheckpoint, SigningKey,
+    VerifierKey, leaf_hash,
+};
 use sluice_proto::v1;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use crate::support::{World, within};
 
@@ -184,4 +187,66 @@ async fn the_control_planes_own_log_is_signed_and_goes_on_after_a_restart() {
     // Two applies, each an intent and an outcome, each leaf under a checkpoint of its own.
     assert_eq!((log.next_leaf, log.checkpoints_count), (4, 4));
     assert_eq!(archive.alarms(1).unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_auditor_is_given_every_logs_key_and_newest_checkpoint() {
+    let world = World::with_policy().await;
+    let mut shipping = Shipping::start(&world).await;
+    let leaves = [leaf(Kind::Intent, 1, ""), leaf(Kind::Outcome, 2, "")];
+    let key = SigningKey::from_seed(LOG, &[7; 32]).unwrap();
+    let mut tree = Frontier::default();
+    leaves
+        .iter()
+        .for_each(|leaf| tree.append(leaf_hash(leaf), |_, _| {}));
+    let note = SignedCheckpoint::sign(&key, 2, tree.root(), 1_700_000_000).note;
+    let batch = v1::EvidenceBatch {
+        gateway: "gateway-1".to_owned(),
+        log: LOG.to_owned(),
+        leaves: leaves.to_vec(),
+        checkpoint: note.clone().into(),
+        verifier_key: key.verifier().to_string(),
+        ..v1::EvidenceBatch::default()
+    };
+    shipping.batches.send(batch).await.unwrap();
+    within(shipping.answers.message()).await.unwrap().unwrap();
+
+    let listed = world
+        .admin("dave")
+        .await
+        .list_evidence_logs(v1::ListEvidenceLogsRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .logs;
+    let [own, shipped] = listed.as_slice() else {
+        panic!("{listed:#?}")
+    };
+    assert_eq!(
+        *shipped,
+        v1::EvidenceLogRow {
+            log: LOG.to_owned(),
+            gateway: "gateway-1".to_owned(),
+            verifier_key: key.verifier().to_string(),
+            held_leaves: 2,
+            checkpoint: String::from_utf8(note).unwrap(),
+        }
+    );
+    assert_eq!(own.log, "sluice.example/control-plane");
+    let own_key = VerifierKey::parse(&own.verifier_key).unwrap();
+    let signed = SignedCheckpoint::open(own.checkpoint.as_bytes(), &[own_key]).unwrap();
+    assert_eq!(signed.checkpoint.size, own.held_leaves);
+
+    for subject in ["peggy", "erin", "carol"] {
+        let refused = world
+            .admin(subject)
+            .await
+            .list_evidence_logs(v1::ListEvidenceLogsRequest {})
+            .await;
+        assert_eq!(
+            refused.unwrap_err().code(),
+            Code::PermissionDenied,
+            "{subject}"
+        );
+    }
 }

@@ -97,7 +97,7 @@ pub(in crate::web) async fn show(State(web): State<Arc<Web>>, visitor: Visitor) 
             out.raw("</tbody></table></div>");
         }
         out.raw("<h2>Evidence logs</h2><div class=\"scroll\"><table><thead><tr><th>Log</th><th>Gateway</th><th>Leaves held</th>")
-            .raw("<th>Checkpoints</th></tr></thead><tbody>");
+            .raw("<th>Checkpoints</th><th>Verifier key</th></tr></thead><tbody>");
         for log in control.archive.logs()? {
             out.raw("<tr><td class=\"mono\">")
                 .text(log.log)
@@ -107,6 +107,8 @@ pub(in crate::web) async fn show(State(web): State<Arc<Web>>, visitor: Visitor) 
             out.number(log.next_leaf)
                 .raw("</td><td>")
                 .number(log.checkpoints_count)
+                .raw("</td><td class=\"mono\">")
+                .text(log.verifier_key)
                 .raw("</td></tr>");
         }
         out.raw("</tbody></table></div>");

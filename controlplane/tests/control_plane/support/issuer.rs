@@ -15,6 +15,11 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) async fn start() -> Self {
+        Self::start_with(json!({})).await
+    }
+
+    /// `members` are added to its discovery document.
+    pub(crate) async fn start_with(members: Value) -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -24,7 +29,10 @@ impl Issuer {
             "kty": "EC", "crv": "P-256", "kid": "one", "use": "sig", "alg": "ES256",
             "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
         }]});
-        let discovery = json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") });
+        let mut discovery = json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") });
+        for (name, value) in members.as_object().unwrap() {
+            discovery[name] = value.clone();
+        }
         let pages = Router::new()
             .route(
                 "/.well-known/openid-configuration",

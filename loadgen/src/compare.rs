@@ -1,0 +1,185 @@
+//! The same load on several targets, in rounds A B B A, so that what drifts on the machine meets all of them.
+
+use std::time::Duration;
+
+use crate::measure::Measured;
+use crate::run::run;
+use crate::watch::Watched;
+use crate::{Error, Plan, Target};
+
+/// What is compared with what.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The first is the reference.
+    pub targets: Vec<Target>,
+    pub plan: Plan,
+    pub rounds_count: usize,
+    /// How long each target gets the load before the first round, unmeasured.
+    pub warm_up: Duration,
+    pub watched: Vec<Watched>,
+}
+
+/// All rounds of all targets.
+#[derive(Debug)]
+pub struct Compared {
+    pub targets: Vec<TargetRounds>,
+    /// Name and peak resident bytes of each watched process, at the end.
+    pub resident_bytes_max: Vec<(String, u64)>,
+}
+
+/// The rounds of one target.
+#[derive(Debug)]
+pub struct TargetRounds {
+    pub name: String,
+    pub rounds: Vec<Round>,
+}
+
+/// One run of one target.
+#[derive(Debug)]
+pub struct Round {
+    pub measured: Measured,
+    /// CPU seconds of each watched process while it ran.
+    pub cpu_seconds: Vec<f64>,
+}
+
+/// A middle value with its extremes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Comparison {
+    /// Runs all rounds, one after the other.
+    ///
+    /// # Errors
+    /// The first run that has no result ends the comparison.
+    pub fn run(&self) -> Result<Compared, Error> {
+        let mut targets: Vec<TargetRounds> = self
+            .targets
+            .iter()
+            .map(|target| TargetRounds {
+                name: target.name.clone(),
+                rounds: Vec::new(),
+            })
+            .collect();
+        let warm_up = Plan {
+            duration: self.warm_up,
+            ..self.plan.clone()
+        };
+        for target in self.targets.iter().filter(|_| !self.warm_up.is_zero()) {
+            run(target, &warm_up)?;
+        }
+        for round in 0..self.rounds_count {
+            for index in order(round, targets.len()) {
+                let before = self.cpu()?;
+                let measured = run(&self.targets[index], &self.plan)?;
+                let after = self.cpu()?;
+                let cpu_seconds = before
+                    .iter()
+                    .zip(&after)
+                    .map(|(before, after)| after - before)
+                    .collect();
+                targets[index].rounds.push(Round {
+                    measured,
+                    cpu_seconds,
+                });
+            }
+        }
+        let peak = |watched: &Watched| Ok((watched.name.clone(), watched.resident_bytes_max()?));
+        let resident_bytes_max = self
+            .watched
+            .iter()
+            .map(peak)
+            .collect::<Result<_, Error>>()?;
+        Ok(Compared {
+            targets,
+            resident_bytes_max,
+        })
+    }
+
+    fn cpu(&self) -> Result<Vec<f64>, Error> {
+        self.watched
+            .iter()
+            .map(|watched| Ok(watched.cpu()?.as_secs_f64()))
+            .collect()
+    }
+}
+
+impl TargetRounds {
+    /// What `figure` makes of each round.
+    pub(crate) fn spread(&self, figure: impl Fn(&Round) -> f64) -> Spread {
+        Spread::of(self.rounds.iter().map(figure).collect())
+    }
+
+    /// The ratio of `figure` to that of the reference in the same round.
+    pub(crate) fn ratio(&self, reference: &Self, figure: impl Fn(&Round) -> f64) -> Spread {
+        let pairs = self.rounds.iter().zip(&reference.rounds);
+        Spread::of(
+            pairs
+                .map(|(own, other)| figure(own) / figure(other))
+                .collect(),
+        )
+    }
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 if !values.is_empty() => f64::midpoint(at(middle - 1), at(middle)),
+            _ => at(middle),
+        };
+        Self {
+            median,
+            min: at(0),
+            max: at(values.len().saturating_sub(1)),
+        }
+    }
+}
+
+/// Forwards in even rounds, backwards in odd ones.
+fn order(round: usize, targets_count: usize) -> Vec<usize> {
+    match round % 2 {
+        0 => (0..targets_count).collect(),
+        _ => (0..targets_count).rev().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_go_forth_and_back() {
+        assert_eq!(
+            [order(0, 2), order(1, 2), order(2, 2)],
+            [[0, 1], [1, 0], [0, 1]]
+        );
+    }
+
+    #[test]
+    fn a_spread_is_the_median_between_its_extremes() {
+        let odd = Spread::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!(
+            odd,
+            Spread {
+                median: 2.0,
+                min: 1.0,
+                max: 3.0
+            }
+        );
+        let even = Spread::of(vec![4.0, 1.0, 2.0, 3.0]);
+        assert_eq!(
+            even,
+            Spread {
+                median: 2.5,
+                min: 1.0,
+                max: 4.0
+            }
+        );
+    }
+}

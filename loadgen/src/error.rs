@@ -1,0 +1,128 @@
+//! What can go wrong, whose fault it is, and what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use sluice_kafka::ErrorCode;
+
+/// Why a run or a comparison has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    OperatorArgument(String),
+    #[error("cannot read {path}: {source}; check the path and its permissions", path = path.display())]
+    OperatorFileUnreadable { path: PathBuf, source: io::Error },
+    #[error("{path} holds {fault}", path = path.display())]
+    OperatorFileUnusable { path: PathBuf, fault: String },
+    #[error("the credential of target {target} cannot be sent: {fault}")]
+    OperatorCredentialUnusable { target: String, fault: String },
+    #[error(
+        "the token endpoint {url} gave no token: {fault}; check the client id, its secret and that the issuer runs"
+    )]
+    TokenEndpointFailed { url: String, fault: String },
+    #[error(
+        "cannot connect to {address} of target {target}: {source}; check that it listens there"
+    )]
+    TargetUnreachable {
+        target: String,
+        address: String,
+        source: io::Error,
+    },
+    #[error("TLS with {address} of target {target} failed: {fault}; check tls-roots and tls-name")]
+    TargetTlsFailed {
+        target: String,
+        address: String,
+        fault: String,
+    },
+    #[error(
+        "{address} of target {target} did not answer {what} within {seconds} s; is it Kafka, and does it expect TLS?"
+    )]
+    TargetSilent {
+        target: String,
+        address: String,
+        what: &'static str,
+        seconds: u64,
+    },
+    #[error("{address} of target {target} closed the connection during {during}{advice}")]
+    TargetClosed {
+        target: String,
+        address: String,
+        during: &'static str,
+        advice: &'static str,
+    },
+    #[error("connection to {address} of target {target} failed during {during}: {source}")]
+    TargetConnectionFailed {
+        target: String,
+        address: String,
+        during: &'static str,
+        source: io::Error,
+    },
+    #[error("{address} of target {target} sent bytes that are no answer to {what}: {fault}")]
+    TargetMalformed {
+        target: String,
+        address: String,
+        what: &'static str,
+        fault: String,
+    },
+    #[error("target {target} does not speak {what} in versions {version_min} to {version_max}")]
+    TargetVersionMissing {
+        target: String,
+        what: &'static str,
+        version_min: i16,
+        version_max: i16,
+    },
+    #[error(
+        "target {target} refused the login by {mechanism}: {fault}; check the credential, and that a binding matches it"
+    )]
+    TargetLoginRefused {
+        target: String,
+        mechanism: &'static str,
+        fault: String,
+    },
+    #[error("target {target} answered {what} of {topic} with {code}: {advice}", code = code_text(*code), advice = advice(*code))]
+    TargetError {
+        target: String,
+        what: &'static str,
+        topic: String,
+        code: ErrorCode,
+    },
+    #[error("topic {topic} is empty on target {target}; fill it first with --mode produce")]
+    OperatorTopicEmpty { target: String, topic: String },
+    #[error(
+        "cannot look at process {pid} ({name}): {fault}; check the process id given to --watch"
+    )]
+    OperatorProcessUnreadable {
+        name: String,
+        pid: u32,
+        fault: String,
+    },
+    #[error("a thread of the generator ended without a result; this is a fault of loadgen")]
+    GeneratorBroken,
+    #[error("the operating system failed {doing}: {source}")]
+    SystemFailed {
+        doing: &'static str,
+        source: io::Error,
+    },
+}
+
+/// A code by name if it has one, else by number.
+pub(crate) fn code_text(code: ErrorCode) -> String {
+    match code.name() {
+        Some(name) => format!("{name} ({})", code.0),
+        None => format!("error {}", code.0),
+    }
+}
+
+fn advice(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => {
+            "this principal may not; give it a role that allows the operation"
+        }
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+            "create the topic first with `loadgen create-topic`"
+        }
+        ErrorCode::NOT_ENOUGH_REPLICAS => "too few replicas, or the write waits for an approval",
+        ErrorCode::MESSAGE_TOO_LARGE => "use fewer or smaller records per batch",
+        _ => "see the target's log",
+    }
+}

@@ -1,0 +1,37 @@
+//! Load for Kafka at an intended rate, and a fair comparison of two ways to the same cluster.
+//!
+//! ```text
+//! arguments ──► plan ──► session (connect, log in, Metadata, offsets), one per connection
+//!                           │
+//!            schedule ──► drive (threads over many connections) ──► measure ──► report
+//!                                                    compare: rounds A B B A, ratios with spread
+//! ```
+//! The load is open-loop: every request has an intended time that does not depend on earlier answers, and its latency
+//! counts from there. A target that stalls is charged for every request that should have been sent meanwhile, also for those
+//! that were never answered.
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod compare;
+mod credential;
+mod drive;
+mod error;
+pub mod limits;
+mod measure;
+mod plan;
+mod records;
+mod report;
+mod run;
+mod schedule;
+mod session;
+mod stream;
+mod token;
+mod watch;
+mod workload;
+
+pub use error::Error;
+pub use measure::Measured;
+pub use plan::{Credential, Mode, Pace, Payload, Plan, Progress, Target};
+pub use report::{Report, compare_and_report, create_and_report, run_and_report};
+pub use run::{create_topic, run};
+pub use schedule::{Next, Schedule};

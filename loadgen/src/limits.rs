@@ -1,0 +1,56 @@
+//! Every bound of the generator, in one place.
+
+use std::time::Duration;
+
+/// The longest frame taken from a target.
+pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Bytes that wait for a socket; past it no further request is encoded.
+pub const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a connection's receive buffer starts with; it grows to the longest answer.
+pub const IN_BYTES: usize = 256 * 1024;
+
+/// Reads of one connection before the others get their turn.
+pub const READS_PER_TURN_MAX: usize = 4;
+
+/// Connections of one run.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Requests sent and not yet answered on one connection.
+pub const IN_FLIGHT_MAX: usize = 10_000;
+
+/// Requests per second of one run.
+pub const RATE_MAX: u64 = 10_000_000;
+
+/// Seconds of one run.
+pub const SECONDS_MAX: u64 = 24 * 3600;
+
+/// One Produce batch, as it stands in the request.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rounds of one comparison.
+pub const ROUNDS_MAX: usize = 1_000;
+
+/// Different error texts kept of one run; further ones are only counted.
+pub const ERROR_TEXTS_MAX: usize = 16;
+
+/// The longest answer of a token endpoint.
+pub const TOKEN_ANSWER_BYTES_MAX: u64 = 256 * 1024;
+
+/// The longest credential or roots file.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long connecting, logging in and asking for offsets may each take.
+pub const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a topic that was just created may be without a leader.
+pub const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Histograms count nanoseconds from 1 up to this; what is longer counts as this.
+pub const LATENCY_NS_MAX: u64 = 600_000_000_000;
+
+/// The wait for sockets ends at least this often, so that an abandoned run ends.
+pub const WAIT_MAX: Duration = Duration::from_millis(100);
+
+const _: () = assert!(BATCH_BYTES_MAX < FRAME_BYTES_MAX);

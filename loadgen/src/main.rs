@@ -1,0 +1,32 @@
+//! The command `loadgen`. Exit codes: 0 all was answered, 1 something failed, 2 the arguments make no sense.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluice_loadgen::Error;
+use sluice_loadgen::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(arguments) => sluice_loadgen::run_and_report(&arguments),
+        Command::Compare(arguments) => sluice_loadgen::compare_and_report(&arguments),
+        Command::CreateTopic(arguments) => sluice_loadgen::create_and_report(&arguments),
+    };
+    match result {
+        Ok((report, sound)) => {
+            print!("{report}");
+            match sound {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
+        }
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            match error {
+                Error::OperatorArgument(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a run counted. Every request that was intended ends in exactly one of answered, failed and unanswered, and in the
+//! latency histogram.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use sluice_kafka::ErrorCode;
+
+use crate::error::code_text;
+use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
+use crate::workload::Answer;
+
+/// The result of a run, or of one thread of it.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Answered without error.
+    pub answered_count: u64,
+    /// Answered with an error.
+    pub failed_count: u64,
+    /// Due, and not answered (or not even sent) when the run was given up.
+    pub unanswered_count: u64,
+    pub records_count: u64,
+    /// Bytes of record batches acknowledged or delivered.
+    pub record_bytes: u64,
+    /// Bytes of all frames in both directions.
+    pub wire_bytes: u64,
+    /// From the first intended time to the last answer.
+    pub elapsed: Duration,
+    /// Nanoseconds from the intended time to the answer; for the unanswered to the moment of giving up.
+    pub latency_ns: Histogram<u64>,
+    /// Nanoseconds from the intended time until the request was handed to the socket.
+    pub send_delay_ns: Histogram<u64>,
+    /// How often each error came, with the first words that came with it.
+    pub errors: BTreeMap<i16, (u64, String)>,
+}
+
+/// What progress lines show; written by the threads of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Progressed {
+    pub(crate) answered: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) record_bytes: AtomicU64,
+    pub(crate) sent: AtomicU64,
+}
+
+impl Measured {
+    pub(crate) fn new() -> Self {
+        Self {
+            answered_count: 0,
+            failed_count: 0,
+            unanswered_count: 0,
+            records_count: 0,
+            record_bytes: 0,
+            wire_bytes: 0,
+            elapsed: Duration::ZERO,
+            latency_ns: histogram(),
+            send_delay_ns: histogram(),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, answer: Answer, latency_ns: u64, progressed: &Progressed) {
+        self.latency_ns.saturating_record(latency_ns);
+        self.records_count += answer.records;
+        self.record_bytes += answer.record_bytes;
+        progressed
+            .record_bytes
+            .fetch_add(answer.record_bytes, Ordering::Relaxed);
+        match answer.outcome {
+            Ok(()) => {
+                self.answered_count += 1;
+                progressed.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.failed_count += 1;
+                progressed.failed.fetch_add(1, Ordering::Relaxed);
+                self.count_error(error.0, 1, answer.error_message.unwrap_or_default());
+            }
+        }
+    }
+
+    pub(crate) fn give_up(&mut self, age_ns: u64) {
+        self.unanswered_count += 1;
+        self.latency_ns.saturating_record(age_ns);
+    }
+
+    /// Adds what another thread counted in the same time.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.answered_count += other.answered_count;
+        self.failed_count += other.failed_count;
+        self.unanswered_count += other.unanswered_count;
+        self.records_count += other.records_count;
+        self.record_bytes += other.record_bytes;
+        self.wire_bytes += other.wire_bytes;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        // Same bounds on both sides, so neither can fail.
+        let _ = self.latency_ns.add(&other.latency_ns);
+        let _ = self.send_delay_ns.add(&other.send_delay_ns);
+        for (code, (count, text)) in other.errors {
+            self.count_error(code, count, text);
+        }
+    }
+
+    /// Every request that was due.
+    pub fn intended_count(&self) -> u64 {
+        self.answered_count + self.failed_count + self.unanswered_count
+    }
+
+    /// Answers without error per second.
+    pub fn answered_per_second(&self) -> f64 {
+        per_second(self.answered_count, self.elapsed)
+    }
+
+    /// Megabytes (10^6) of record batches per second.
+    pub fn record_mb_per_second(&self) -> f64 {
+        per_second(self.record_bytes, self.elapsed) / 1e6
+    }
+
+    /// A quantile of the latency, in microseconds.
+    pub fn latency_us(&self, quantile: f64) -> f64 {
+        self.latency_ns.value_at_quantile(quantile) as f64 / 1e3
+    }
+
+    fn count_error(&mut self, code: i16, count: u64, text: String) {
+        if !self.errors.contains_key(&code) && self.errors.len() >= ERROR_TEXTS_MAX {
+            return;
+        }
+        let text_or_name = match text.is_empty() {
+            true => code_text(ErrorCode(code)),
+            false => text,
+        };
+        self.errors.entry(code).or_insert((0, text_or_name)).0 += count;
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    // The bounds are constants that hdrhistogram accepts; three digits cost about 0.2 MB each.
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("constant bounds")
+}
+
+fn per_second(count: u64, elapsed: Duration) -> f64 {
+    match elapsed.as_secs_f64() {
+        0.0 => 0.0,
+        seconds => count as f64 / seconds,
+    }
+}

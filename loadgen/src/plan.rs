@@ -1,0 +1,101 @@
+//! What to do, checked: what the arguments come to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One way to a Kafka cluster.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What reports call it.
+    pub name: String,
+    /// The bootstrap address, `HOST:PORT`.
+    pub address: String,
+    pub credential: Credential,
+    /// TLS by these roots (PEM), or plain text.
+    pub tls_roots: Option<PathBuf>,
+    /// The name that the certificate must carry, if it is not the host of each address.
+    pub tls_name: Option<String>,
+}
+
+/// How to log in. Secrets stand in files, so that they show in no list of processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    None,
+    Plain {
+        username: String,
+        password_file: PathBuf,
+    },
+    TokenFile(PathBuf),
+    /// The client credentials grant of OAuth 2 (RFC 6749, section 4.4).
+    ClientCredentials {
+        url: String,
+        client_id: String,
+        secret_file: PathBuf,
+        roots: Option<PathBuf>,
+    },
+}
+
+/// What a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One batch to one partition, acknowledged by all in-sync replicas.
+    Produce,
+    /// A Fetch of what comes next in one partition; at its end it begins anew.
+    Consume,
+    /// A Fetch at the partition's end that waits for nothing: the shortest round trip that policy decides about.
+    Ping,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Consume => "consume",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+/// When requests are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Open loop: so many per second over all connections, whatever the target does.
+    PerSecond(u64),
+    /// Closed loop: as fast as answers return. Latencies then hide what a stall would have cost others.
+    Saturate,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub mode: Mode,
+    pub topic: String,
+    pub pace: Pace,
+    pub duration: Duration,
+    /// How long after the last intended time answers are waited for.
+    pub grace: Duration,
+    pub connections_count: usize,
+    pub threads_count: usize,
+    pub in_flight_max: usize,
+    pub record_bytes: usize,
+    pub records_per_batch: usize,
+    pub payload: Payload,
+    pub fetch_bytes: i32,
+    pub progress: Progress,
+}
+
+/// What record values hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// Letters, from a fixed seed.
+    Text,
+    /// A JSON order with personal fields, for masks to work on.
+    Json,
+}
+
+/// Whether there is a line on standard error each second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    EverySecond,
+    Silent,
+}

@@ -1,0 +1,174 @@
+//! One byte stream to a target: TCP, plain or under TLS. Blocking while a session is set up, then not.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+
+use crate::credential::read_file;
+use crate::limits::SETUP_TIMEOUT;
+use crate::{Error, Target};
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// Connects and, if `tls` says so, makes the TLS handshake.
+    pub(crate) fn connect(
+        target: &Target,
+        address: &str,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, Error> {
+        let unreachable = |source| Error::TargetUnreachable {
+            target: target.name.clone(),
+            address: address.to_owned(),
+            source,
+        };
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for socket_address in address.to_socket_addrs().map_err(unreachable)? {
+            match TcpStream::connect_timeout(&socket_address, SETUP_TIMEOUT).and_then(prepared) {
+                Ok(socket) => return Self::secure(socket, target, address, tls),
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    fn secure(
+        mut socket: TcpStream,
+        target: &Target,
+        address: &str,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, Error> {
+        let Some(config) = tls else {
+            return Ok(Self::Plain(socket));
+        };
+        let failed = |fault: String| Error::TargetTlsFailed {
+            target: target.name.clone(),
+            address: address.to_owned(),
+            fault,
+        };
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = target
+            .tls_name
+            .as_deref()
+            .unwrap_or(host)
+            .trim_matches(['[', ']']);
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
+        let mut session = ClientConnection::new(Arc::clone(config), name)
+            .map_err(|error| failed(error.to_string()))?;
+        while session.is_handshaking() {
+            session
+                .complete_io(&mut socket)
+                .map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(Self::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        let socket = self.socket();
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(None)?;
+        socket.set_nonblocking(true)
+    }
+
+    /// Whether bytes that were taken by `write` still wait for the socket.
+    pub(crate) fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.conn.wants_write(),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+/// Trust in the certificates of a PEM file and in nothing else.
+pub(crate) fn tls_config(roots_file: &Path) -> Result<Arc<ClientConfig>, Error> {
+    let unusable = |fault: String| Error::OperatorFileUnusable {
+        path: roots_file.to_owned(),
+        fault,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(roots_file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| unusable(format!("a certificate that is no root: {error}")))?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .map_err(|error| unusable(error.to_string()))?
+    .with_root_certificates(roots)
+    .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let unusable = |fault: String| Error::OperatorFileUnusable {
+        path: file.to_owned(),
+        fault,
+    };
+    let pem = read_file(file)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(format!("malformed PEM: {error}")))?;
+    match certificates.is_empty() {
+        true => Err(unusable("no certificate in PEM form".to_owned())),
+        false => Ok(certificates),
+    }
+}
+
+fn prepared(socket: TcpStream) -> io::Result<TcpStream> {
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(SETUP_TIMEOUT))?;
+    socket.set_write_timeout(Some(SETUP_TIMEOUT))?;
+    Ok(socket)
+}

@@ -1,0 +1,346 @@
+//! Load on a minimal Kafka in this process: the accounting must hold whatever the target does.
+
+mod responder;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use responder::{Faults, Responder, TOPIC};
+use sluice_kafka::ErrorCode;
+use sluice_loadgen::compare::Comparison;
+use sluice_loadgen::{
+    Credential, Error, Measured, Mode, Pace, Payload, Plan, Progress, Target, run,
+};
+
+const STALL: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_stall_shows_in_the_latency_of_every_request_that_was_due_meanwhile() {
+    let responder = Responder::start(Faults {
+        stall: Some((200, STALL)),
+        ..Faults::default()
+    });
+    let measured = run(&target(&responder), &plan(Mode::Produce, 1_000)).unwrap();
+    assert_eq!(measured.answered_count, 1_000);
+    assert_eq!(measured.latency_ns.len(), 1_000);
+    // Requests are due every millisecond, so those due in the first 200 ms of the stall waited for 100 ms or longer. A
+    // closed loop would have seen the stall once per request in flight.
+    let waited = measured.latency_ns.count_between(100_000_000, u64::MAX);
+    assert!(waited >= 195, "only {waited} requests waited");
+    assert!(measured.latency_ns.max() >= 299_000_000);
+}
+
+#[test]
+fn waiting_for_room_counts_as_latency() {
+    let responder = Responder::start(Faults {
+        stall: Some((200, STALL)),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        in_flight_max: 1,
+        ..plan(Mode::Ping, 1_000)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    assert_eq!(measured.answered_count, 1_000);
+    assert!(measured.latency_ns.count_between(100_000_000, u64::MAX) >= 195);
+    assert!(measured.send_delay_ns.max() >= 250_000_000);
+}
+
+#[test]
+fn requests_that_are_never_answered_or_never_sent_are_counted() {
+    let responder = Responder::start(Faults {
+        silence: Some(100),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        in_flight_max: 10,
+        grace: Duration::from_millis(200),
+        ..plan(Mode::Produce, 500)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    assert_eq!(responder.served_count(), 110);
+    assert_eq!(
+        (measured.answered_count, measured.unanswered_count),
+        (100, 400)
+    );
+    assert_eq!(measured.intended_count(), 500);
+    assert_eq!(measured.latency_ns.len(), 500);
+    // The first one that was not answered was due after 200 ms, and given up after 1,200 ms.
+    assert!(measured.latency_ns.max() >= 990_000_000);
+}
+
+#[test]
+fn connections_and_threads_share_the_rate() {
+    let responder = Responder::start(Faults::default());
+    let plan = Plan {
+        connections_count: 5,
+        threads_count: 2,
+        records_per_batch: 3,
+        ..plan(Mode::Produce, 501)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    assert_eq!(measured.answered_count, 501);
+    assert_eq!(measured.records_count, 1_503);
+    assert_eq!(responder.served_count(), 501);
+}
+
+#[test]
+fn a_consumer_goes_from_batch_to_batch_and_begins_anew_at_the_end() {
+    let responder = Responder::start(Faults::default());
+    let measured = run(&target(&responder), &plan(Mode::Consume, 50)).unwrap();
+    assert_eq!(measured.answered_count, 50);
+    // The responder checks offsets, and has nothing at the end of its log, where nobody should ask.
+    assert_eq!(measured.records_count, 250);
+}
+
+#[test]
+fn saturation_keeps_the_connection_busy() {
+    let responder = Responder::start(Faults::default());
+    let plan = Plan {
+        pace: Pace::Saturate,
+        ..plan(Mode::Produce, 1)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    assert_eq!(measured.answered_count, responder.served_count());
+    assert!(measured.answered_count > 100, "{}", measured.answered_count);
+}
+
+#[test]
+fn errors_that_kafka_answers_are_counted_by_code() {
+    let responder = Responder::start(Faults {
+        error: Some((3, ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
+        ..Faults::default()
+    });
+    let measured = run(&target(&responder), &plan(Mode::Produce, 10)).unwrap();
+    assert_eq!((measured.answered_count, measured.failed_count), (9, 1));
+    let (count, words) = &measured.errors[&29];
+    assert_eq!(
+        (*count, words.as_str()),
+        (1, "TOPIC_AUTHORIZATION_FAILED (29)")
+    );
+}
+
+#[test]
+fn a_connection_that_breaks_ends_the_run_and_names_the_target() {
+    let responder = Responder::start(Faults {
+        close: Some(5),
+        ..Faults::default()
+    });
+    let error = run(&target(&responder), &plan(Mode::Ping, 100)).unwrap_err();
+    assert!(matches!(error, Error::TargetClosed { .. }), "{error:?}");
+    assert!(error.to_string().contains("target gateway"), "{error}");
+}
+
+#[test]
+fn logs_in_with_a_password_from_a_file() {
+    let responder = Responder::start(Faults {
+        login: Some(("alice", "secret")),
+        ..Faults::default()
+    });
+    assert_eq!(login(&responder, "secret\n").unwrap().answered_count, 10);
+    let refused = login(&responder, "guess\n").unwrap_err();
+    assert!(
+        matches!(refused, Error::TargetLoginRefused { .. }),
+        "{refused:?}"
+    );
+    assert!(!refused.to_string().contains("guess"));
+    let without = run(&target(&responder), &plan(Mode::Ping, 10)).unwrap_err();
+    assert!(without.to_string().contains("--sasl"), "{without}");
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_named() {
+    let mut target = target(&Responder::start(Faults::default()));
+    // Port 1 needs privileges to be listened on, and nothing does.
+    target.address = "127.0.0.1:1".to_owned();
+    let error = run(&target, &plan(Mode::Ping, 1)).unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn speaks_tls_by_the_roots_that_were_given_and_by_no_others() {
+    let [own, other] = [(), ()].map(|()| {
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "kafka.test".to_owned()])
+            .unwrap()
+    });
+    let responder = Responder::start_tls(&own);
+    let with_roots = |pem: &str, tls_name: Option<&str>| {
+        let mut roots = tempfile::NamedTempFile::new().unwrap();
+        roots.write_all(pem.as_bytes()).unwrap();
+        let target = Target {
+            tls_roots: Some(roots.path().to_owned()),
+            tls_name: tls_name.map(str::to_owned),
+            ..target(&responder)
+        };
+        // Batches of 300 kB, so that TLS records and the socket's buffer are outgrown in both directions.
+        let plan = Plan {
+            record_bytes: 300_000,
+            ..plan(Mode::Produce, 40)
+        };
+        run(&target, &plan)
+    };
+    assert_eq!(
+        with_roots(&own.cert.pem(), None).unwrap().answered_count,
+        40
+    );
+    assert_eq!(
+        with_roots(&own.cert.pem(), Some("kafka.test"))
+            .unwrap()
+            .answered_count,
+        40
+    );
+    for refused in [
+        with_roots(&other.cert.pem(), None),
+        with_roots(&own.cert.pem(), Some("elsewhere.test")),
+    ] {
+        assert!(
+            matches!(refused, Err(Error::TargetTlsFailed { .. })),
+            "{refused:?}"
+        );
+    }
+    let no_roots = with_roots("", None).unwrap_err();
+    assert!(
+        no_roots.to_string().contains("no certificate"),
+        "{no_roots}"
+    );
+}
+
+#[test]
+fn asks_the_token_endpoint_with_the_secret_in_the_form() {
+    let (url, asked) = token_endpoint("200 OK", r#"{"access_token":"abc.def"}"#);
+    // The responder knows no OAUTHBEARER: that it is refused there shows that a token was had.
+    let refused = with_client_credentials(&url).unwrap_err();
+    assert!(
+        matches!(refused, Error::TargetLoginRefused { .. }),
+        "{refused:?}"
+    );
+    let asked = asked.recv().unwrap();
+    let form = "grant_type=client_credentials&client_id=svc-orders&client_secret=s%26cret";
+    assert!(asked.ends_with(form), "{asked}");
+    assert!(asked.starts_with("POST /token HTTP/1.1"), "{asked}");
+}
+
+#[test]
+fn a_token_endpoint_that_says_no_is_quoted_by_its_code_alone() {
+    let body = r#"{"error":"invalid_client","error_description":"s&cret is wrong"}"#;
+    let (url, _asked) = token_endpoint("401 Unauthorized", body);
+    let error = with_client_credentials(&url).unwrap_err().to_string();
+    assert!(error.contains("HTTP 401, invalid_client"), "{error}");
+    assert!(!error.contains("s&cret"), "{error}");
+}
+
+#[test]
+fn a_comparison_measures_every_target_in_every_round() {
+    let responder = Responder::start(Faults::default());
+    let other = Target {
+        name: "other".to_owned(),
+        ..target(&responder)
+    };
+    let comparison = Comparison {
+        targets: vec![target(&responder), other],
+        plan: plan(Mode::Ping, 20),
+        rounds_count: 2,
+        warm_up: Duration::from_secs(1),
+        watched: Vec::new(),
+    };
+    let compared = comparison.run().unwrap();
+    let names: Vec<&str> = compared
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    assert_eq!(names, ["gateway", "other"]);
+    for target in &compared.targets {
+        let counts = target
+            .rounds
+            .iter()
+            .map(|round| round.measured.answered_count);
+        assert_eq!(counts.collect::<Vec<_>>(), [20, 20]);
+    }
+    assert_eq!(responder.served_count(), 2 * 20 + 4 * 20);
+}
+
+/// Answers one request; what it asked arrives in the channel.
+fn token_endpoint(status: &str, body: &str) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let (sender, asked) = channel();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        let mut buf = [0; 4096];
+        while !request.contains("client_secret=") {
+            let read = socket.read(&mut buf).unwrap();
+            request.push_str(std::str::from_utf8(&buf[..read]).unwrap());
+        }
+        socket.write_all(answer.as_bytes()).unwrap();
+        sender.send(request).unwrap();
+    });
+    (url, asked)
+}
+
+fn with_client_credentials(url: &str) -> Result<Measured, Error> {
+    let responder = Responder::start(Faults {
+        login: Some(("nobody", "nothing")),
+        ..Faults::default()
+    });
+    let mut secret_file = tempfile::NamedTempFile::new().unwrap();
+    secret_file.write_all(b"s&cret\n").unwrap();
+    let target = Target {
+        credential: Credential::ClientCredentials {
+            url: url.to_owned(),
+            client_id: "svc-orders".to_owned(),
+            secret_file: secret_file.path().to_owned(),
+            roots: None,
+        },
+        ..target(&responder)
+    };
+    run(&target, &plan(Mode::Ping, 1))
+}
+
+fn login(responder: &Responder, password: &str) -> Result<Measured, Error> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(password.as_bytes()).unwrap();
+    let target = Target {
+        credential: Credential::Plain {
+            username: "alice".to_owned(),
+            password_file: file.path().to_owned(),
+        },
+        ..target(responder)
+    };
+    run(&target, &plan(Mode::Ping, 10))
+}
+
+fn target(responder: &Responder) -> Target {
+    Target {
+        name: "gateway".to_owned(),
+        address: responder.address.to_string(),
+        credential: Credential::None,
+        tls_roots: None,
+        tls_name: None,
+    }
+}
+
+fn plan(mode: Mode, rate: u64) -> Plan {
+    Plan {
+        mode,
+        topic: TOPIC.to_owned(),
+        pace: Pace::PerSecond(rate),
+        duration: Duration::from_secs(1),
+        grace: Duration::from_secs(20),
+        connections_count: 1,
+        threads_count: 1,
+        in_flight_max: 1_000,
+        record_bytes: 100,
+        records_per_batch: 1,
+        payload: Payload::Text,
+        fetch_bytes: 1_000_000,
+        progress: Progress::Silent,
+    }
+}
