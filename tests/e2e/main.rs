@@ -2,4 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod gateway;
+mod gateway_approval;
+mod gateway_bad_input;
+mod gateway_decisions;
+mod gateway_evidence;
+mod gateway_identity;
+mod gateway_masking;
 mod parts;

@@ -142,7 +142,11 @@ impl Kafka {
 
     /// Makes a topic with a name of its own that begins with `name`, on every node, and returns the name.
     pub fn create_topic(&self, name: &str, partitions: u32) -> String {
-        let topic = place::unique(name);
+        self.create_topic_named(&place::unique(name), partitions)
+    }
+
+    /// Makes a topic of this very name, and returns the name.
+    pub(crate) fn create_topic_named(&self, topic: &str, partitions: u32) -> String {
         Driver::java()
             .order(
                 "create_topic",
@@ -150,7 +154,7 @@ impl Kafka {
                 json!({"topic": topic, "partitions": partitions}),
             )
             .ok();
-        topic
+        topic.to_owned()
     }
 
     /// Ends node `node` (1 is the first) as a crash would.
