@@ -407,13 +407,14 @@ impl Session {
             state,
             ..
         } = entry;
+        let denial_id = denial_id(self.id, request.sequence);
         let mut ask = Asker::new(
             environment,
             snapshot,
             &identity.bound.principal,
             rights,
             request.api_key,
-            "",
+            &denial_id,
             &mut self.claimed_producer_id,
         );
         let in_place = Piece::Read {
@@ -434,6 +435,15 @@ impl Session {
                     fetch::FetchStep::AsItIs => in_place,
                     fetch::FetchStep::Rewritten(bytes) => Piece::Owned(bytes),
                     fetch::FetchStep::Mask(job) => {
+                        let refusals = ask.refusals;
+                        scribe(
+                            self.id,
+                            &self.client_id,
+                            &self.peer,
+                            Some(identity),
+                            environment,
+                        )
+                        .denied(out, request, &denial_id, &refusals);
                         return Ok(BrokerStep::Mask(Masking {
                             job,
                             request,
@@ -443,15 +453,20 @@ impl Session {
                 }
             }
         };
-        let delivered = ask.delivered;
-        scribe(
+        let Asker {
+            delivered,
+            refusals,
+            ..
+        } = ask;
+        let scribe = scribe(
             self.id,
             &self.client_id,
             &self.peer,
             Some(identity),
             environment,
-        )
-        .outcome(out, request, &delivered, durability);
+        );
+        scribe.denied(out, request, &denial_id, &refusals);
+        scribe.outcome(out, request, &delivered, durability);
         out.unreceipted.push(Unreceipted {
             api_key: request.api_key,
             permits: Permits::Answer,

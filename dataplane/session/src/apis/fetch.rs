@@ -154,7 +154,9 @@ pub(crate) fn answer(
             let mut masks: Vec<(String, MaskPlanId)> = Vec::new();
             let mut seen: Vec<Delivered> = Vec::new();
             for topic in response.topics() {
-                let readable = ask.still_reads(topic.name);
+                // Asked in full only where the right went, so that its loss is recorded as a denial.
+                let readable =
+                    ask.still_reads(topic.name) || ask.topic(Operation::Read, topic.name).is_ok();
                 let plan = ask.mask_plan(topic.name).filter(|_| readable);
                 for partition in topic.partitions() {
                     let Some(entry) = pending.entries.iter_mut().find(|entry| {

@@ -260,6 +260,8 @@ fn an_answer_whose_right_was_revoked_carries_29_and_no_records() {
                 ("clicks".to_owned(), 0, 0, kept),
             ];
             assert_eq!(fetch_results(&read), expected);
+            let denied = round.fact(Kind::Denied);
+            assert!(denied.items.iter().any(|item| item.resource == topic));
             let delivered = round.fact(Kind::Outcome);
             assert!(
                 delivered.items.iter().all(
