@@ -200,7 +200,9 @@ fn metadata_lists_only_what_may_be_described() {
             |who: &str| driver.order("list_topics", &client(who), json!({})).ok()["topics"].clone();
         assert_eq!(topics("svc-orders"), json!([sluice.topic("orders")]));
         assert_eq!(
-            topics("analytics"),
+            topics("analytics")
+                .as_array()
+                .map_or(Value::Null, |names| sorted(names)),
             json!([sluice.topic("orders"), sluice.topic("payments")])
                 .as_array()
                 .map_or(Value::Null, |names| sorted(names))

@@ -1,6 +1,6 @@
 //! Masked reads, through every compression that clients use.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use sluice_tests::{Answer, Client, Driver, Oidc, Records, Sluice, SluiceOptions, unique};
@@ -52,6 +52,12 @@ fn read(driver: &Driver, who: &str, topic: &str, offset: i64, count: usize) -> A
     read
 }
 
+/// These tests read back what they wrote to one topic by its offsets: one at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn parsed(read: &Answer) -> Vec<Value> {
     read.values()
         .iter()
@@ -61,6 +67,7 @@ fn parsed(read: &Answer) -> Vec<Value> {
 
 #[test]
 fn every_codec_is_masked_for_the_reader_and_clear_for_who_may_read_clear() {
+    let _alone = alone();
     let topic = sluice().topic("orders");
     for writer in Driver::all() {
         for codec in CODECS {
@@ -109,6 +116,7 @@ fn every_codec_is_masked_for_the_reader_and_clear_for_who_may_read_clear() {
 
 #[test]
 fn what_is_no_json_becomes_a_placeholder_and_tombstones_and_headers_pass() {
+    let _alone = alone();
     let topic = sluice().topic("orders");
     for driver in Driver::all() {
         let records = Records::of(vec![
@@ -147,6 +155,7 @@ fn what_is_no_json_becomes_a_placeholder_and_tombstones_and_headers_pass() {
 
 #[test]
 fn tokens_are_equal_across_records_and_topics_of_one_domain() {
+    let _alone = alone();
     let sluice = sluice();
     let driver = Driver::java();
     let mut tokens = Vec::new();
@@ -183,6 +192,7 @@ fn tokens_are_equal_across_records_and_topics_of_one_domain() {
 
 #[test]
 fn aborted_and_open_transactions_stay_what_they_are_under_a_mask() {
+    let _alone = alone();
     let topic = sluice().topic("returns");
     for driver in Driver::all() {
         let start = stored_end(&topic);
