@@ -44,7 +44,7 @@ fn request(api_key: i16, api_version: i16, body: &[u8]) -> Vec<u8> {
 }
 
 fn memory_kib_peak(sluice: &Sluice) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", sluice.process().program_id()))
+    let status = fs::read_to_string(format!("/proc/{}/status", sluice.process().process_id()))
         .expect("it runs");
     let line = status
         .lines()

@@ -150,22 +150,9 @@ impl Daemon {
         }
     }
 
-    /// The process id of the program itself, which runs below its leash.
-    ///
-    /// # Panics
-    /// When it has ended.
-    pub fn program_id(&self) -> u32 {
-        let leash = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{leash}/task/{leash}/children"));
-        let children = children.unwrap_or_default();
-        // The leash's watcher is a shell as well, and has no program of its own.
-        let program = children.split_whitespace().find(|child| {
-            let of = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
-            of(child).is_some_and(|exe| Some(exe) != of(&leash.to_string()))
-        });
-        program
-            .and_then(|id| id.parse().ok())
-            .unwrap_or_else(|| panic!("{} has ended", self.name))
+    /// Its process id, which is its group's too.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it has not ended yet.
