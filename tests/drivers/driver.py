@@ -121,6 +121,8 @@ def produce(order, answer):
         producer.begin_transaction()
     records = order.get("records", [])
     results = [None] * len(records)
+    if order.get("refresh"):
+        producer.list_topics(order["topic"], TIMEOUT_S)
 
     def delivered(index):
         def callback(error, message):

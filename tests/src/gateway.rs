@@ -209,22 +209,28 @@ pub fn cli(grpc_port: u16, control_roots: &Path, token: &str, arguments: &[&str]
         .expect("sluice runs")
 }
 
-/// `sluice VERB` with this configuration in `dir`, once it says that it is ready. Its state stays in `dir/state`.
+/// `sluice VERB` with this configuration in `dir`, once it says that it is ready.
 pub fn start(verb: &str, dir: &Path, name: &str, config: &str) -> Daemon {
     let file = dir.join(format!("{name}.yaml"));
     fs::write(&file, config).expect("a configuration can be written");
+    let mut daemon = spawn(verb, dir, name);
+    daemon.wait_until_ready(READY_WITHIN, |daemon| daemon.log().contains(READY_LINE));
+    daemon
+}
+
+/// `sluice VERB` with the configuration `dir/NAME.yaml`, whatever becomes of it. Its log is `dir/NAME.log`.
+pub fn spawn(verb: &str, dir: &Path, name: &str) -> Daemon {
+    let file = dir.join(format!("{name}.yaml"));
     let log = dir.join(format!("{name}.log"));
     // A new log, or the ready line of an earlier start would be found.
     let _ = fs::rename(&log, log.with_extension(place::unique("before")));
-    let mut daemon = Daemon::start(name, binary(), &log, |command| {
+    Daemon::start(name, binary(), &log, |command| {
         command
             .arg(verb)
             .arg("--config")
             .arg(&file)
             .current_dir(dir);
-    });
-    daemon.wait_until_ready(READY_WITHIN, |daemon| daemon.log().contains(READY_LINE));
-    daemon
+    })
 }
 
 /// JSON objects, one a line.
