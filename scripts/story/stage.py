@@ -1,12 +1,14 @@
 """Where the story is played: what each step shows, what everybody said, and whether that was as told."""
 
 import json
+import textwrap
 import time
 
 from clients import ANSWER_WITHIN_S, Sluice, java, librdkafka, through_gateway, to_brokers
 
 LINES_MAX = 14
-LINE_CHARS_MAX = 220
+LINES_TAIL = 3
+LINE_CHARS = 150
 
 
 class Differs(Exception):
@@ -34,14 +36,21 @@ class Stage:
             print(f"   {line}")
         print(flush=True)
 
-    def say(self, text):
-        """What somebody said, in their own words, cut where a screen ends."""
-        lines = text.rstrip("\n").split("\n")
-        for line in lines[:LINES_MAX]:
-            print("      " + (line if len(line) <= LINE_CHARS_MAX else line[:LINE_CHARS_MAX] + " ..."))
-        if len(lines) > LINES_MAX:
-            print(f"      ... and {len(lines) - LINES_MAX} lines more")
+    def say(self, text, lines_max=LINES_MAX):
+        """What somebody said, in their own words; the middle of what is too long for a screen is left out."""
+        lines = []
+        for line in text.rstrip("\n").split("\n"):
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            lines += self.wrap(line, indent)
+        if len(lines) > lines_max + 1:
+            left_out = f"... {len(lines) - lines_max} lines ..."
+            lines = [*lines[: lines_max - LINES_TAIL], left_out, *lines[-LINES_TAIL:]]
+        for line in lines:
+            print(f"      {line}".rstrip())
         print(end="", flush=True)
+
+    def wrap(self, line, indent):
+        return textwrap.wrap(line, LINE_CHARS, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
     def check(self, what, holds, saw=""):
         if not holds:
@@ -68,13 +77,17 @@ class Stage:
 
     # Who acts.
 
-    def run(self, name, *words, quiet=False):
+    def run(self, name, *words, quiet=False, leave_out=None, lines_max=LINES_MAX):
         """A verb of `sluice` as this person: exit code and everything that it printed."""
         code, out, err = self.sluice.call(name, *words)
         if not quiet:
             shown = " ".join(self.shown(word) for word in words)
             print(f"   {name or 'anybody'}$ sluice {shown}")
-            self.say((out + err).strip() or "(nothing)")
+            lines = (out + err).strip().split("\n")
+            kept = [line for line in lines if not leave_out or not line.strip().startswith(leave_out)]
+            if len(kept) < len(lines):
+                kept.append(f"(and {len(lines) - len(kept)} lines that start with `{leave_out}`)")
+            self.say("\n".join(kept) or "(nothing)", lines_max)
             if code:
                 print(f"      exit code {code}")
         return code, out + err
