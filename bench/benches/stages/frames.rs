@@ -44,7 +44,7 @@ fn walk(frame: &[u8]) -> u64 {
     let mut seen = 0;
     for topic in request.topics() {
         for partition in topic.partitions() {
-            seen += 1 + u64::from(partition.index == i32::MAX) + topic.name.len() as u64;
+            seen += 1 + u64::from(partition.index == i32::MAX) + topic.span.len() as u64;
         }
     }
     seen

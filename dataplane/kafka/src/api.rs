@@ -1,8 +1,8 @@
 //! The one table of Kafka's APIs: what exists in Kafka 4.4, which versions the gateway speaks, and how it treats each.
 //!
-//! Sources: the message specs of Kafka 4.4.0 and the ranges of kafka-protocol 0.18. Versions are capped where topic ids would
-//! replace names (Produce 13, Fetch 13, OffsetCommit 10, OffsetFetch 10, TxnOffsetCommit 6; KIP-516) and where an API turns
-//! into its inter-broker form (AddPartitionsToTxn 4, KIP-890), so that what is authorised is what is forwarded.
+//! Sources: the message specs of Kafka 4.4.0 and the ranges of kafka-protocol 0.18. Versions are capped where that decoder
+//! ends (among them those of OffsetCommit, OffsetFetch and TxnOffsetCommit in which topic ids replace names, KIP-516) and where
+//! an API turns into its inter-broker form (AddPartitionsToTxn 4, KIP-890).
 
 use crate::reader::Encoding;
 
@@ -72,6 +72,10 @@ pub struct Api {
     pub addresses: Addresses,
     /// First response version whose throttle time makes a Java client pause; `None` if there is none.
     pub throttle_from: Option<i16>,
+    /// First version in which topic ids replace names (KIP-516); `None` if there is none among those spoken.
+    pub topic_ids_from: Option<i16>,
+    /// Why a withheld API is; empty for the others.
+    pub withheld_because: &'static str,
 }
 
 impl Api {
@@ -174,12 +178,8 @@ pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
 pub const END_TXN: i16 = 26;
 pub const TXN_OFFSET_COMMIT: i16 = 28;
-pub const DESCRIBE_ACLS: i16 = 29;
-pub const CREATE_ACLS: i16 = 30;
-pub const DELETE_ACLS: i16 = 31;
 pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const ALTER_CONFIGS: i16 = 33;
-pub const ALTER_REPLICA_LOG_DIRS: i16 = 34;
 pub const DESCRIBE_LOG_DIRS: i16 = 35;
 pub const SASL_AUTHENTICATE: i16 = 36;
 pub const CREATE_PARTITIONS: i16 = 37;
@@ -191,10 +191,7 @@ pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 pub const ALTER_CLIENT_QUOTAS: i16 = 49;
-pub const DESCRIBE_USER_SCRAM_CREDENTIALS: i16 = 50;
-pub const ALTER_USER_SCRAM_CREDENTIALS: i16 = 51;
 pub const DESCRIBE_QUORUM: i16 = 55;
-pub const UPDATE_FEATURES: i16 = 57;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 pub const DESCRIBE_PRODUCERS: i16 = 61;
 pub const DESCRIBE_TRANSACTIONS: i16 = 65;
@@ -241,6 +238,8 @@ const fn row(
         } else {
             Some(throttle)
         },
+        topic_ids_from: None,
+        withheld_because: "",
     }
 }
 
@@ -267,16 +266,32 @@ const fn local(key: i16, name: &'static str, versions: (i16, i16), flexible: i16
     row(key, name, versions, flexible, Treatment::Local, NO, NEVER)
 }
 
-const fn withheld(key: i16, name: &'static str, versions: (i16, i16), flexible: i16) -> Api {
-    row(
-        key,
-        name,
-        versions,
-        flexible,
-        Treatment::Withheld,
-        NO,
-        NEVER,
-    )
+const fn withheld(
+    key: i16,
+    name: &'static str,
+    versions: (i16, i16),
+    flexible: i16,
+    because: &'static str,
+) -> Api {
+    Api {
+        withheld_because: because,
+        ..row(
+            key,
+            name,
+            versions,
+            flexible,
+            Treatment::Withheld,
+            NO,
+            NEVER,
+        )
+    }
+}
+
+const fn with_ids_from(version: i16, api: Api) -> Api {
+    Api {
+        topic_ids_from: Some(version),
+        ..api
+    }
 }
 
 const fn with_addresses(api: Api) -> Api {
@@ -289,17 +304,28 @@ const fn with_addresses(api: Api) -> Api {
 /// No version is left in Kafka 4.
 const GONE: (i16, i16) = (0, -1);
 
+// Why APIs are withheld.
+const REMOVED: &str = "no version is left in Kafka 4";
+const BETWEEN_BROKERS: &str = "brokers and controllers speak it among themselves";
+const AROUND: &str = "it could open the brokers to somebody who does not come through the gateway";
+const TOKENS: &str = "a broker's token would speak for the gateway";
+const BROKER_DISKS: &str = "it moves files of a broker, which no topic's permission covers";
+const CLUSTER_SHAPE: &str = "it changes which processes and features the cluster is made of";
+const SHARE: &str = "records would travel past the masks";
+const STREAMS: &str = "groups of Kafka Streams name topics and patterns that are not decided yet";
+const TELEMETRY: &str = "clients' metrics would reach the brokers under the gateway's name";
+
 #[rustfmt::skip]
 static APIS: [Api; 95] = [
-    with_addresses(row(0, "Produce", (3, 12), 9, Treatment::Hot, T.and(X).and(Names::RECORDS), 6)),
-    row(1, "Fetch", (4, 12), 12, Treatment::Hot, T, 8),
+    with_addresses(with_ids_from(13, row(0, "Produce", (3, 13), 9, Treatment::Hot, T.and(X).and(Names::RECORDS), 6))),
+    with_addresses(with_ids_from(13, row(1, "Fetch", (4, 18), 12, Treatment::Hot, T, 8))),
     cold(2, "ListOffsets", (1, 10), 6, T, 3),
     // Before version 4 it creates topics, and cannot be told not to.
     with_addresses(cold(3, "Metadata", (4, 13), 9, T.and(Names::TOPIC_ID), 6)),
-    withheld(4, "LeaderAndIsr", GONE, NEVER),
-    withheld(5, "StopReplica", GONE, NEVER),
-    withheld(6, "UpdateMetadata", GONE, NEVER),
-    withheld(7, "ControlledShutdown", GONE, NEVER),
+    withheld(4, "LeaderAndIsr", GONE, NEVER, REMOVED),
+    withheld(5, "StopReplica", GONE, NEVER, REMOVED),
+    withheld(6, "UpdateMetadata", GONE, NEVER, REMOVED),
+    withheld(7, "ControlledShutdown", GONE, NEVER, REMOVED),
     cold(8, "OffsetCommit", (2, 9), 8, G.and(T), 4),
     cold(9, "OffsetFetch", (1, 9), 6, G.and(T), 4),
     with_addresses(cold(10, "FindCoordinator", (0, 6), 3, G.and(X), 2)),
@@ -319,21 +345,21 @@ static APIS: [Api; 95] = [
     cold(24, "AddPartitionsToTxn", (0, 3), 3, X.and(P).and(T), 1),
     cold(25, "AddOffsetsToTxn", (0, 4), 3, X.and(P).and(G), 1),
     cold(26, "EndTxn", (0, 5), 3, X.and(P), 1),
-    withheld(27, "WriteTxnMarkers", (1, 2), 1),
+    withheld(27, "WriteTxnMarkers", (1, 2), 1, BETWEEN_BROKERS),
     cold(28, "TxnOffsetCommit", (0, 5), 3, X.and(P).and(G).and(T), 1),
-    cold(29, "DescribeAcls", (1, 3), 2, R.and(U), 1),
-    cold(30, "CreateAcls", (1, 3), 2, R.and(U), 1),
-    cold(31, "DeleteAcls", (1, 3), 2, R.and(U), 1),
+    withheld(29, "DescribeAcls", (1, 3), 2, AROUND),
+    withheld(30, "CreateAcls", (1, 3), 2, AROUND),
+    withheld(31, "DeleteAcls", (1, 3), 2, AROUND),
     cold(32, "DescribeConfigs", (1, 4), 4, R, 2),
     cold(33, "AlterConfigs", (0, 2), 2, R, 1),
-    cold(34, "AlterReplicaLogDirs", (1, 2), 2, T, 1),
+    withheld(34, "AlterReplicaLogDirs", (1, 2), 2, BROKER_DISKS),
     cold(35, "DescribeLogDirs", (1, 4), 2, T, 1),
     local(36, "SaslAuthenticate", (0, 2), 2),
     cold(37, "CreatePartitions", (0, 3), 2, T.and(B), 1),
-    withheld(38, "CreateDelegationToken", (1, 3), 2),
-    withheld(39, "RenewDelegationToken", (1, 2), 2),
-    withheld(40, "ExpireDelegationToken", (1, 2), 2),
-    withheld(41, "DescribeDelegationToken", (1, 3), 2),
+    withheld(38, "CreateDelegationToken", (1, 3), 2, TOKENS),
+    withheld(39, "RenewDelegationToken", (1, 2), 2, TOKENS),
+    withheld(40, "ExpireDelegationToken", (1, 2), 2, TOKENS),
+    withheld(41, "DescribeDelegationToken", (1, 3), 2, TOKENS),
     cold(42, "DeleteGroups", (0, 2), 2, G, 1),
     cold(43, "ElectLeaders", (0, 2), 2, T, 0),
     cold(44, "IncrementalAlterConfigs", (0, 1), 1, R, 0),
@@ -342,51 +368,51 @@ static APIS: [Api; 95] = [
     cold(47, "OffsetDelete", (0, 0), NEVER, G.and(T), 0),
     cold(48, "DescribeClientQuotas", (0, 1), 1, R.and(U), NEVER),
     cold(49, "AlterClientQuotas", (0, 1), 1, R.and(U), 0),
-    cold(50, "DescribeUserScramCredentials", (0, 0), 0, U, 0),
-    cold(51, "AlterUserScramCredentials", (0, 0), 0, U, 0),
-    withheld(52, "Vote", (0, 2), 0),
-    withheld(53, "BeginQuorumEpoch", (0, 1), 1),
-    withheld(54, "EndQuorumEpoch", (0, 1), 1),
+    withheld(50, "DescribeUserScramCredentials", (0, 0), 0, AROUND),
+    withheld(51, "AlterUserScramCredentials", (0, 0), 0, AROUND),
+    withheld(52, "Vote", (0, 2), 0, BETWEEN_BROKERS),
+    withheld(53, "BeginQuorumEpoch", (0, 1), 1, BETWEEN_BROKERS),
+    withheld(54, "EndQuorumEpoch", (0, 1), 1, BETWEEN_BROKERS),
     with_addresses(cold(55, "DescribeQuorum", (0, 2), 0, T, NEVER)),
-    withheld(56, "AlterPartition", (2, 3), 0),
-    cold(57, "UpdateFeatures", (0, 2), 0, NO, NEVER),
-    withheld(58, "Envelope", (0, 0), 0),
-    withheld(59, "FetchSnapshot", (0, 1), 0),
+    withheld(56, "AlterPartition", (2, 3), 0, BETWEEN_BROKERS),
+    withheld(57, "UpdateFeatures", (0, 2), 0, CLUSTER_SHAPE),
+    withheld(58, "Envelope", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(59, "FetchSnapshot", (0, 1), 0, BETWEEN_BROKERS),
     with_addresses(cold(60, "DescribeCluster", (0, 2), 0, NO, NEVER)),
     cold(61, "DescribeProducers", (0, 0), 0, T, NEVER),
-    withheld(62, "BrokerRegistration", (0, 4), 0),
-    withheld(63, "BrokerHeartbeat", (0, 2), 0),
-    withheld(64, "UnregisterBroker", (0, 0), 0),
+    withheld(62, "BrokerRegistration", (0, 4), 0, BETWEEN_BROKERS),
+    withheld(63, "BrokerHeartbeat", (0, 2), 0, BETWEEN_BROKERS),
+    withheld(64, "UnregisterBroker", (0, 0), 0, CLUSTER_SHAPE),
     cold(65, "DescribeTransactions", (0, 0), 0, X, NEVER),
     cold(66, "ListTransactions", (0, 2), 0, P, NEVER),
-    withheld(67, "AllocateProducerIds", (0, 0), 0),
+    withheld(67, "AllocateProducerIds", (0, 0), 0, BETWEEN_BROKERS),
     cold(68, "ConsumerGroupHeartbeat", (0, 1), 0, G.and(T).and(Names::TOPIC_ID), NEVER),
     cold(69, "ConsumerGroupDescribe", (0, 1), 0, G, NEVER),
-    withheld(70, "ControllerRegistration", (0, 0), 0),
-    withheld(71, "GetTelemetrySubscriptions", (0, 0), 0),
-    withheld(72, "PushTelemetry", (0, 0), 0),
-    withheld(73, "AssignReplicasToDirs", (0, 0), 0),
+    withheld(70, "ControllerRegistration", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(71, "GetTelemetrySubscriptions", (0, 0), 0, TELEMETRY),
+    withheld(72, "PushTelemetry", (0, 0), 0, TELEMETRY),
+    withheld(73, "AssignReplicasToDirs", (0, 0), 0, BETWEEN_BROKERS),
     cold(74, "ListConfigResources", (0, 1), 0, R, NEVER),
     cold(75, "DescribeTopicPartitions", (0, 0), 0, T, 0),
-    withheld(76, "ShareGroupHeartbeat", (1, 1), 0),
-    withheld(77, "ShareGroupDescribe", (1, 1), 0),
-    withheld(78, "ShareFetch", (1, 2), 0),
-    withheld(79, "ShareAcknowledge", (1, 2), 0),
-    withheld(80, "AddRaftVoter", (0, 1), 0),
-    withheld(81, "RemoveRaftVoter", (0, 0), 0),
-    withheld(82, "UpdateRaftVoter", (0, 0), 0),
-    withheld(83, "InitializeShareGroupState", (0, 0), 0),
-    withheld(84, "ReadShareGroupState", (0, 0), 0),
-    withheld(85, "WriteShareGroupState", (0, 1), 0),
-    withheld(86, "DeleteShareGroupState", (0, 0), 0),
-    withheld(87, "ReadShareGroupStateSummary", (0, 1), 0),
-    withheld(88, "StreamsGroupHeartbeat", (0, 1), 0),
-    withheld(89, "StreamsGroupDescribe", (0, 1), 0),
-    withheld(90, "DescribeShareGroupOffsets", (0, 1), 0),
-    withheld(91, "AlterShareGroupOffsets", (0, 0), 0),
-    withheld(92, "DeleteShareGroupOffsets", (0, 0), 0),
-    withheld(93, "StreamsGroupTopologyDescriptionUpdate", (0, 0), 0),
-    withheld(94, "UnregisterController", (0, 0), 0),
+    withheld(76, "ShareGroupHeartbeat", (1, 1), 0, SHARE),
+    withheld(77, "ShareGroupDescribe", (1, 1), 0, SHARE),
+    withheld(78, "ShareFetch", (1, 2), 0, SHARE),
+    withheld(79, "ShareAcknowledge", (1, 2), 0, SHARE),
+    withheld(80, "AddRaftVoter", (0, 1), 0, CLUSTER_SHAPE),
+    withheld(81, "RemoveRaftVoter", (0, 0), 0, CLUSTER_SHAPE),
+    withheld(82, "UpdateRaftVoter", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(83, "InitializeShareGroupState", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(84, "ReadShareGroupState", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(85, "WriteShareGroupState", (0, 1), 0, BETWEEN_BROKERS),
+    withheld(86, "DeleteShareGroupState", (0, 0), 0, BETWEEN_BROKERS),
+    withheld(87, "ReadShareGroupStateSummary", (0, 1), 0, BETWEEN_BROKERS),
+    withheld(88, "StreamsGroupHeartbeat", (0, 1), 0, STREAMS),
+    withheld(89, "StreamsGroupDescribe", (0, 1), 0, STREAMS),
+    withheld(90, "DescribeShareGroupOffsets", (0, 1), 0, SHARE),
+    withheld(91, "AlterShareGroupOffsets", (0, 0), 0, SHARE),
+    withheld(92, "DeleteShareGroupOffsets", (0, 0), 0, SHARE),
+    withheld(93, "StreamsGroupTopologyDescriptionUpdate", (0, 0), 0, STREAMS),
+    withheld(94, "UnregisterController", (0, 0), 0, CLUSTER_SHAPE),
 ];
 
 #[cfg(test)]
@@ -397,6 +423,8 @@ mod tests {
     fn every_row_stands_at_its_key() {
         for (key, api) in APIS.iter().enumerate() {
             assert_eq!(key, api.key as usize, "{}", api.name);
+            let withheld = api.treatment == Treatment::Withheld;
+            assert_eq!(withheld, !api.withheld_because.is_empty(), "{}", api.name);
         }
         assert_eq!(api(-1), None);
         assert_eq!(api(95), None);
@@ -442,7 +470,7 @@ mod tests {
             assert_ne!(api(range.key).unwrap().treatment, Treatment::Withheld);
         }
         let produce = offered.iter().find(|range| range.key == PRODUCE).unwrap();
-        assert_eq!((produce.version_min, produce.version_max), (0, 12));
+        assert_eq!((produce.version_min, produce.version_max), (0, 13));
         assert!(!api(PRODUCE).unwrap().speaks(2));
         assert_eq!(
             offered
@@ -450,7 +478,7 @@ mod tests {
                 .find(|range| range.key == FETCH)
                 .unwrap()
                 .version_max,
-            12
+            18
         );
     }
 
@@ -464,8 +492,8 @@ mod tests {
             },
             ApiRange {
                 key: FETCH,
-                version_min: 13,
-                version_max: 17,
+                version_min: 19,
+                version_max: 20,
             },
         ]);
         assert!(offered.contains(&ApiRange {

@@ -162,10 +162,10 @@ mod tests {
     #[test]
     fn names_the_correlation_id_of_what_it_does_not_offer() {
         assert_eq!(
-            RequestHeader::parse(&frame(PRODUCE, 13, &[])),
+            RequestHeader::parse(&frame(PRODUCE, 14, &[])),
             Err(HeaderError::ClientVersionUnsupported {
                 api_key: 0,
-                api_version: 13,
+                api_version: 14,
                 correlation_id: 7
             })
         );

@@ -129,6 +129,11 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
+    /// A UUID, 16 bytes.
+    pub fn uuid(&mut self) -> Result<[u8; 16], Malformed> {
+        self.array()
+    }
+
     /// Unsigned varint of 32 bits: at most five bytes, and no bit beyond the 32nd (parsers differ on what they do with those).
     #[inline]
     pub fn uvarint(&mut self) -> Result<u32, Malformed> {

@@ -9,10 +9,10 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::{FetchRequest as TheirRequest, FetchResponse as TheirResponse};
 use kafka_protocol::protocol::{Decodable, StrBytes};
-use random::{Random, torture};
+use random::{Random, key, named, torture};
 use sluice_kafka::messages::{encode_request_frame, encode_response_frame};
 use sluice_kafka::views::{
-    Denial, FetchPatch, FetchRequest, FetchResponse, MergeEntry, RecordsVerdict, fetch,
+    Denial, FetchPatch, FetchRequest, FetchResponse, MergeEntry, RecordsVerdict, TopicKey, fetch,
     fetch_response,
 };
 use sluice_kafka::{ErrorCode, RequestHeader, shape};
@@ -23,7 +23,11 @@ fn name(random: &mut Random) -> StrBytes {
 
 fn random_request(random: &mut Random, version: i16) -> TheirRequest {
     let mut request = TheirRequest::default();
-    request.replica_id = (random.below(3) as i32 - 1).into();
+    if version <= 14 {
+        request.replica_id = (random.below(3) as i32 - 1).into();
+    } else if random.chance(2) {
+        request.replica_state.replica_id = 1.into();
+    }
     request.max_wait_ms = random.next() as i32;
     request.min_bytes = random.next() as i32;
     request.max_bytes = random.next() as i32;
@@ -34,7 +38,7 @@ fn random_request(random: &mut Random, version: i16) -> TheirRequest {
     }
     for _ in 0..random.below(4) {
         let mut topic = FetchTopic::default();
-        topic.topic = name(random).into();
+        (topic.topic, topic.topic_id) = named(version, &random.text(150));
         for index in 0..random.below(4) {
             let mut partition = FetchPartition::default();
             partition.partition = index as i32;
@@ -55,7 +59,7 @@ fn random_request(random: &mut Random, version: i16) -> TheirRequest {
     }
     if version >= 7 && random.chance(2) {
         let mut forgotten = ForgottenTopic::default();
-        forgotten.topic = name(random).into();
+        (forgotten.topic, forgotten.topic_id) = named(version, &random.text(150));
         forgotten.partitions = vec![1, 2, 3];
         request.forgotten_topics_data.push(forgotten);
     }
@@ -89,13 +93,14 @@ fn sessionless(mut request: TheirRequest) -> TheirRequest {
     request.session_epoch = -1;
     request.forgotten_topics_data.clear();
     request.cluster_id = None;
+    request.replica_state = Default::default();
     request
 }
 
 #[test]
 fn sees_what_the_reference_encoder_wrote_in_every_version() {
     let mut random = Random::new(11);
-    for version in 4..=12 {
+    for version in 4..=18 {
         for _ in 0..100 {
             let theirs = random_request(&mut random, version);
             let frame = request_frame(version, &theirs);
@@ -125,7 +130,7 @@ fn sees_what_the_reference_encoder_wrote_in_every_version() {
             assert_eq!(ours.forgotten_count, theirs.forgotten_topics_data.len());
             assert_eq!(ours.topics().count(), theirs.topics.len());
             for (topic, theirs) in ours.topics().zip(&theirs.topics) {
-                assert_eq!(topic.name, theirs.topic.as_str());
+                assert_eq!(topic.key, key(version, &theirs.topic, theirs.topic_id));
                 assert_eq!(topic.partitions().count(), theirs.partitions.len());
                 for (partition, theirs) in topic.partitions().zip(&theirs.partitions) {
                     assert_eq!(
@@ -146,8 +151,9 @@ fn sees_what_the_reference_encoder_wrote_in_every_version() {
                     );
                 }
             }
-            let must_leave_out =
-                !theirs.forgotten_topics_data.is_empty() || theirs.cluster_id.is_some();
+            let must_leave_out = !theirs.forgotten_topics_data.is_empty()
+                || theirs.cluster_id.is_some()
+                || theirs.replica_state != Default::default();
             assert_eq!(ours.needs_rewrite(), must_leave_out);
         }
     }
@@ -156,7 +162,7 @@ fn sees_what_the_reference_encoder_wrote_in_every_version() {
 #[test]
 fn both_ways_out_make_a_consumer_without_a_fetch_session() {
     let mut random = Random::new(12);
-    for version in 4..=12 {
+    for version in 4..=18 {
         for _ in 0..100 {
             let theirs = random_request(&mut random, version);
             let mut frame = request_frame(version, &theirs);
@@ -213,25 +219,31 @@ fn both_ways_out_make_a_consumer_without_a_fetch_session() {
 #[test]
 fn keeps_exactly_the_partitions_asked_for() {
     let mut random = Random::new(13);
-    for version in 4..=12 {
+    for version in 4..=18 {
         for _ in 0..100 {
             let theirs = random_request(&mut random, version);
             let frame = request_frame(version, &theirs);
             let header = RequestHeader::parse(&frame).unwrap();
             let ours = FetchRequest::parse(&frame, &header).unwrap();
             let mut out = Vec::new();
-            let keep = |topic: &str, index: i32| (topic.len() + index as usize).is_multiple_of(2);
+            let keep = |topic: TopicKey<'_>, index: i32| {
+                let size = match topic {
+                    TopicKey::Name(name) => name.len(),
+                    TopicKey::Id(id) => usize::from(id[0]),
+                };
+                (size + index as usize).is_multiple_of(2)
+            };
             ours.keep_topics(
                 &FetchPatch::UNLIMITED,
-                |topic, partition| keep(topic.name, partition.index),
+                |topic, partition| keep(topic.key, partition.index),
                 &mut out,
             );
             let mut expected = sessionless(theirs);
             for topic in &mut expected.topics {
-                let name = topic.topic.to_string();
+                let (name, id) = (topic.topic.clone(), topic.topic_id);
                 topic
                     .partitions
-                    .retain(|partition| keep(&name, partition.partition));
+                    .retain(|partition| keep(key(version, &name, id), partition.partition));
             }
             expected.topics.retain(|topic| !topic.partitions.is_empty());
             assert_eq!(decode_request(&out), expected);
@@ -242,7 +254,7 @@ fn keeps_exactly_the_partitions_asked_for() {
 #[test]
 fn agrees_with_the_table_driven_walk_on_mutated_requests() {
     let mut random = Random::new(14);
-    for version in 4..=12 {
+    for version in 4..=18 {
         let frame = request_frame(version, &random_request(&mut random, version));
         let at = RequestHeader::parse(&frame).unwrap().body_at;
         torture(&mut random, &frame[at..], 3_000, |body| {
@@ -276,7 +288,7 @@ fn random_response(random: &mut Random, version: i16) -> TheirResponse {
     }
     for topic_number in 0..random.below(4) {
         let mut topic = FetchableTopicResponse::default();
-        topic.topic = StrBytes::from_string(format!("topic-{topic_number}")).into();
+        (topic.topic, topic.topic_id) = named(version, &format!("topic-{topic_number}"));
         for index in 0..random.below(4) {
             let mut partition = PartitionData::default();
             partition.partition_index = index as i32;
@@ -335,7 +347,7 @@ fn decode_response(frame: &[u8], version: i16) -> TheirResponse {
 #[test]
 fn reads_responses_of_every_version() {
     let mut random = Random::new(15);
-    for version in 4..=12 {
+    for version in 4..=18 {
         for _ in 0..50 {
             let theirs = random_response(&mut random, version);
             let mut frame = response_frame(version, &theirs);
@@ -345,7 +357,7 @@ fn reads_responses_of_every_version() {
                 (5, theirs.session_id)
             );
             for (topic, theirs) in ours.topics().zip(&theirs.responses) {
-                assert_eq!(topic.name, theirs.topic.as_str());
+                assert_eq!(topic.key, key(version, &theirs.topic, theirs.topic_id));
                 assert_eq!(topic.partitions().count(), theirs.partitions.len());
                 for (partition, theirs) in topic.partitions().zip(&theirs.partitions) {
                     assert_eq!(
@@ -390,7 +402,7 @@ fn reads_responses_of_every_version() {
 #[test]
 fn rebuilds_with_other_records_whatever_their_length() {
     let mut random = Random::new(16);
-    for version in 4..=12 {
+    for version in 4..=18 {
         for _ in 0..50 {
             let theirs = random_response(&mut random, version);
             let frame = response_frame(version, &theirs);
@@ -449,7 +461,7 @@ fn rebuilds_with_other_records_whatever_their_length() {
 
 #[test]
 fn merges_denials_so_that_the_partitions_match_the_request() {
-    for version in 4..=12 {
+    for version in 4..=18 {
         let mut theirs = TheirResponse::default();
         for (name, index) in [("b", 0), ("a", 2), ("a", 0)] {
             let mut partition = PartitionData::default();
@@ -457,7 +469,7 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
             partition.high_watermark = 100 + i64::from(index);
             partition.records = Some(Bytes::from_static(b"records"));
             let mut topic = FetchableTopicResponse::default();
-            topic.topic = StrBytes::from_static_str(name).into();
+            (topic.topic, topic.topic_id) = named(version, name);
             topic.partitions.push(partition);
             theirs.responses.push(topic);
         }
@@ -467,8 +479,13 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
             error: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
             message: None,
         };
-        let entry = |topic, partition, denial| MergeEntry {
-            topic,
+        let named = |name| named(version, name);
+        let [a, b] = ["a", "b"].map(named);
+        let entry = |name, partition, denial| MergeEntry {
+            topic: match version {
+                ..13 => TopicKey::Name(name),
+                _ => TopicKey::Id(named(name).1.into_bytes()),
+            },
             partition,
             denial,
         };
@@ -480,12 +497,13 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
             entry("b", 1, None),
         ];
         let mut out = Vec::new();
-        let mask_b = |topic: &str, _: &_, _: &[u8], out: &mut Vec<u8>| match topic {
-            "b" => {
-                out.extend_from_slice(b"masked");
-                RecordsVerdict::Replaced
+        let masked = key(version, &b.0, b.1);
+        let mask_b = |topic: TopicKey<'_>, _: &_, _: &[u8], out: &mut Vec<u8>| {
+            if topic != masked {
+                return RecordsVerdict::Keep;
             }
-            _ => RecordsVerdict::Keep,
+            out.extend_from_slice(b"masked");
+            RecordsVerdict::Replaced
         };
         fetch_response::merge(version, 9, 0, Some(&broker), &entries, mask_b, &mut out);
         let merged = decode_response(&out, version);
@@ -496,7 +514,7 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
                 topic.partitions.iter().map(|partition| {
                     let records = partition.records.as_deref().unwrap();
                     (
-                        topic.topic.as_str(),
+                        (topic.topic.clone(), topic.topic_id),
                         partition.partition_index,
                         partition.error_code,
                         records,
@@ -507,11 +525,11 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
         assert_eq!(
             flat,
             [
-                ("a", 0, 0, &b"records"[..]),
-                ("a", 1, 29, b""),
-                ("a", 2, 0, b"records"),
-                ("b", 0, 0, b"masked"),
-                ("b", 1, -1, b""),
+                (a.clone(), 0, 0, &b"records"[..]),
+                (a.clone(), 1, 29, b""),
+                (a.clone(), 2, 0, b"records"),
+                (b.clone(), 0, 0, b"masked"),
+                (b.clone(), 1, -1, b""),
             ]
         );
         assert_eq!(merged.responses[0].partitions[1].high_watermark, -1);

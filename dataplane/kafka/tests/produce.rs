@@ -10,16 +10,19 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest as TheirRequest, ProduceResponse as TheirResponse};
 use kafka_protocol::protocol::{Decodable, StrBytes};
-use random::{Random, torture};
+use random::{Random, key, named, torture};
 use sluice_kafka::messages::{encode_request_frame, encode_response_frame};
-use sluice_kafka::views::{Denial, MergeEntry, ProduceRequest, ProduceResponse, produce_response};
+use sluice_kafka::views::{
+    Denial, MergeEntry, ProduceRequest, ProduceResponse, TopicKey, produce_response,
+};
 use sluice_kafka::{ErrorCode, RequestHeader, shape};
 
 fn text(random: &mut Random, length_max: usize) -> StrBytes {
     StrBytes::from_string(random.text(length_max))
 }
 
-fn random_request(random: &mut Random, tags: bool) -> TheirRequest {
+fn random_request(random: &mut Random, version: i16) -> TheirRequest {
+    let tags = version >= 9;
     let tag = |random: &mut Random| {
         let present = tags && random.chance(3);
         present
@@ -34,7 +37,7 @@ fn random_request(random: &mut Random, tags: bool) -> TheirRequest {
     request.unknown_tagged_fields = tag(random);
     for _ in 0..random.below(5) {
         let mut topic = TopicProduceData::default();
-        topic.name = text(random, 200).into();
+        (topic.name, topic.topic_id) = named(version, &text(random, 200));
         topic.unknown_tagged_fields = tag(random);
         for index in 0..random.below(5) {
             let mut partition = PartitionProduceData::default();
@@ -78,9 +81,9 @@ fn without_tags(mut request: TheirRequest) -> TheirRequest {
 #[test]
 fn sees_what_the_reference_encoder_wrote_in_every_version() {
     let mut random = Random::new(1);
-    for version in 3..=12 {
+    for version in 3..=13 {
         for _ in 0..100 {
-            let theirs = random_request(&mut random, version >= 9);
+            let theirs = random_request(&mut random, version);
             let frame = request_frame(version, &theirs);
             let header = RequestHeader::parse(&frame).unwrap();
             assert_eq!(
@@ -98,7 +101,7 @@ fn sees_what_the_reference_encoder_wrote_in_every_version() {
             );
             assert_eq!(ours.topics().count(), theirs.topic_data.len());
             for (topic, theirs) in ours.topics().zip(&theirs.topic_data) {
-                assert_eq!(topic.name, theirs.name.as_str());
+                assert_eq!(topic.key, key(version, &theirs.name, theirs.topic_id));
                 assert_eq!(topic.partitions().count(), theirs.partition_data.len());
                 for (partition, theirs) in topic.partitions().zip(&theirs.partition_data) {
                     assert_eq!(
@@ -120,9 +123,9 @@ fn sees_what_the_reference_encoder_wrote_in_every_version() {
 #[test]
 fn keeps_exactly_the_partitions_asked_for() {
     let mut random = Random::new(2);
-    for version in 3..=12 {
+    for version in 3..=13 {
         for _ in 0..100 {
-            let theirs = random_request(&mut random, version >= 9);
+            let theirs = random_request(&mut random, version);
             let frame = request_frame(version, &theirs);
             let header = RequestHeader::parse(&frame).unwrap();
             let ours = ProduceRequest::parse(&frame, &header).unwrap();
@@ -168,8 +171,8 @@ fn keeps_exactly_the_partitions_asked_for() {
 #[test]
 fn agrees_with_the_table_driven_walk_on_mutated_requests() {
     let mut random = Random::new(3);
-    for version in 3..=12 {
-        let theirs = random_request(&mut random, version >= 9);
+    for version in 3..=13 {
+        let theirs = random_request(&mut random, version);
         let frame = request_frame(version, &theirs);
         let at = RequestHeader::parse(&frame).unwrap().body_at;
         let mut accepted = 0;
@@ -215,7 +218,7 @@ fn random_response(random: &mut Random, version: i16) -> TheirResponse {
     response.throttle_time_ms = random.below(1000) as i32;
     for topic_number in 0..random.below(4) {
         let mut topic = TopicProduceResponse::default();
-        topic.name = StrBytes::from_string(format!("topic-{topic_number}")).into();
+        (topic.name, topic.topic_id) = named(version, &format!("topic-{topic_number}"));
         for index in 0..random.below(4) {
             let mut partition = PartitionProduceResponse::default();
             partition.index = index as i32;
@@ -265,7 +268,7 @@ fn decode_response(frame: &[u8], version: i16) -> TheirResponse {
 #[test]
 fn reads_responses_of_every_version_and_lets_no_address_pass() {
     let mut random = Random::new(4);
-    for version in 3..=12 {
+    for version in 3..=13 {
         for _ in 0..50 {
             let theirs = random_response(&mut random, version);
             let mut frame = Vec::new();
@@ -276,7 +279,7 @@ fn reads_responses_of_every_version_and_lets_no_address_pass() {
                 (5, theirs.throttle_time_ms)
             );
             for (topic, theirs) in ours.topics().zip(&theirs.responses) {
-                assert_eq!(topic.name, theirs.name.as_str());
+                assert_eq!(topic.key, key(version, &theirs.name, theirs.topic_id));
                 for (partition, theirs) in topic.partitions().zip(&theirs.partition_responses) {
                     assert_eq!(
                         (
@@ -317,7 +320,7 @@ fn reads_responses_of_every_version_and_lets_no_address_pass() {
 
 #[test]
 fn merges_in_the_order_of_the_request_and_answers_each_partition_once() {
-    for version in 3..=12 {
+    for version in 3..=13 {
         let mut theirs = TheirResponse::default();
         // The broker answers in another order than it was asked, and leaves out ("b", 1).
         for (name, index, offset) in [("b", 0, 20), ("a", 2, 12), ("a", 0, 10)] {
@@ -325,7 +328,7 @@ fn merges_in_the_order_of_the_request_and_answers_each_partition_once() {
             partition.index = index;
             partition.base_offset = offset;
             let mut topic = TopicProduceResponse::default();
-            topic.name = StrBytes::from_static_str(name).into();
+            (topic.name, topic.topic_id) = named(version, name);
             topic.partition_responses.push(partition);
             theirs.responses.push(topic);
         }
@@ -342,8 +345,12 @@ fn merges_in_the_order_of_the_request_and_answers_each_partition_once() {
             error: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
             message: Some("no"),
         };
-        let entry = |topic, partition, denial| MergeEntry {
-            topic,
+        let named = |name| named(version, name);
+        let entry = |name, partition, denial| MergeEntry {
+            topic: match version {
+                ..13 => TopicKey::Name(name),
+                _ => TopicKey::Id(named(name).1.into_bytes()),
+            },
             partition,
             denial,
         };
@@ -368,7 +375,7 @@ fn merges_in_the_order_of_the_request_and_answers_each_partition_once() {
             .flat_map(|topic| {
                 topic.partition_responses.iter().map(|partition| {
                     (
-                        topic.name.to_string(),
+                        (topic.name.clone(), topic.topic_id),
                         partition.index,
                         partition.error_code,
                         partition.base_offset,
@@ -379,12 +386,12 @@ fn merges_in_the_order_of_the_request_and_answers_each_partition_once() {
         assert_eq!(
             flat,
             [
-                ("a".to_owned(), 0, 0, 10),
-                ("a".to_owned(), 1, 29, -1),
-                ("a".to_owned(), 2, 0, 12),
-                ("secret".to_owned(), 7, 29, -1),
-                ("b".to_owned(), 0, 0, 20),
-                ("b".to_owned(), 1, -1, -1),
+                (named("a"), 0, 0, 10),
+                (named("a"), 1, 29, -1),
+                (named("a"), 2, 0, 12),
+                (named("secret"), 7, 29, -1),
+                (named("b"), 0, 0, 20),
+                (named("b"), 1, -1, -1),
             ]
         );
         let message = merged.responses[0].partition_responses[1]

@@ -125,12 +125,12 @@ macro_rules! every_spoken_api {
             SyncGroupRequest DescribeGroupsRequest ListGroupsRequest SaslHandshakeRequest ApiVersionsRequest
             CreateTopicsRequest DeleteTopicsRequest DeleteRecordsRequest InitProducerIdRequest
             OffsetForLeaderEpochRequest AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest
-            TxnOffsetCommitRequest DescribeAclsRequest CreateAclsRequest DeleteAclsRequest DescribeConfigsRequest
-            AlterConfigsRequest AlterReplicaLogDirsRequest DescribeLogDirsRequest SaslAuthenticateRequest
+            TxnOffsetCommitRequest DescribeConfigsRequest
+            AlterConfigsRequest DescribeLogDirsRequest SaslAuthenticateRequest
             CreatePartitionsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
             AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest OffsetDeleteRequest
-            DescribeClientQuotasRequest AlterClientQuotasRequest DescribeUserScramCredentialsRequest
-            AlterUserScramCredentialsRequest DescribeQuorumRequest UpdateFeaturesRequest DescribeClusterRequest
+            DescribeClientQuotasRequest AlterClientQuotasRequest
+            DescribeQuorumRequest DescribeClusterRequest
             DescribeProducersRequest DescribeTransactionsRequest ListTransactionsRequest
             ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest ListConfigResourcesRequest
             DescribeTopicPartitionsRequest)

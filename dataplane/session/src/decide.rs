@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 use sluice_kafka::record_batch::BatchHeader;
+use sluice_kafka::views::TopicKey;
 use sluice_policy::{
     Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
     Rights, TopicChange,
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::environment::{Environment, Snapshot, Standing};
 use crate::forward::Permits;
+use crate::memory::{AskedTopic, Memory};
 use crate::order_gate::{Stream, Turn};
 use crate::record::{Asked, Delivered, Refusal};
 
@@ -68,8 +70,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) delivered: Vec<Delivered>,
     pub(crate) unacknowledged: bool,
     durability: sluice_policy::Durability,
-    /// The producer id that this session used last, so that a stream of batches asks the process-wide table once.
-    claimed: &'a mut Option<i64>,
+    memory: &'a mut Memory,
 }
 
 impl<'a> Asker<'a> {
@@ -80,7 +81,7 @@ impl<'a> Asker<'a> {
         rights: &'a Rights,
         api_key: i16,
         denial_id: &'a str,
-        claimed: &'a mut Option<i64>,
+        memory: &'a mut Memory,
     ) -> Self {
         Self {
             environment,
@@ -97,7 +98,7 @@ impl<'a> Asker<'a> {
             delivered: Vec::new(),
             unacknowledged: false,
             durability: sluice_policy::Durability::Written,
-            claimed,
+            memory,
         }
     }
 
@@ -138,6 +139,10 @@ impl<'a> Asker<'a> {
         name: &str,
     ) -> Result<(), Denial> {
         self.ask(operation, ResourceRef::TransactionalId(name))
+    }
+
+    pub(crate) fn cluster(&mut self, operation: Operation) -> Result<(), Denial> {
+        self.ask(operation, ResourceRef::Cluster)
     }
 
     /// IdempotentWrite on the cluster, which Write on any topic implies (KIP-679).
@@ -193,14 +198,33 @@ impl<'a> Asker<'a> {
         name: &str,
         change: &TopicChange<'_>,
     ) -> Result<(), Denial> {
+        let withstands = self.withstands(operation, name, change);
+        if withstands.is_err() {
+            // The permit for the operation was given before the change itself was looked at.
+            self.permits.pop();
+            self.asked.pop();
+        }
+        withstands
+    }
+
+    /// The same for a change that is permitted on the cluster, not on the topic.
+    pub(crate) fn withstands(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        change: &TopicChange<'_>,
+    ) -> Result<(), Denial> {
         let tables = &self.snapshot.tables;
-        let Err(reason) = tables.topic_change(&tables.topic(self.rights, name), change) else {
-            return Ok(());
-        };
-        // The permit for the operation was given before the change itself was looked at.
-        self.permits.pop();
-        self.asked.pop();
-        Err(self.deny(operation, ResourceRef::Topic(name), reason))
+        match tables.topic_change(&tables.topic(self.rights, name), change) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(self.deny(operation, ResourceRef::Topic(name), reason)),
+        }
+    }
+
+    /// Evidence that a request permitted on the cluster reaches this topic.
+    pub(crate) fn touches(&mut self, operation: Operation, topic: &str) {
+        self.asked
+            .push(Asked::new(operation, ResourceRef::Topic(topic)));
     }
 
     /// Something that the gateway does not serve to anybody.
@@ -257,6 +281,13 @@ impl<'a> Asker<'a> {
             .contains(Operation::Describe)
     }
 
+    pub(crate) fn may_describe_transactional_id(&self, id: &str) -> bool {
+        self.snapshot
+            .tables
+            .transactional_id(self.rights, id)
+            .contains(Operation::Describe)
+    }
+
     /// Whether a topic that was readable when it was asked for still is.
     pub(crate) fn still_reads(&self, name: &str) -> bool {
         self.topic_set(name).contains(Operation::Read)
@@ -308,17 +339,42 @@ impl<'a> Asker<'a> {
     }
 
     pub(crate) fn topic_name(&self, id: Uuid) -> Option<String> {
+        self.shared_topic_name(id.as_bytes())
+            .map(|name| name.to_string())
+    }
+
+    fn shared_topic_name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
         let mut name = None;
         self.environment
             .shared
-            .topic_ids(&mut |ids| name = ids.name(id.as_bytes()).map(str::to_owned));
+            .topic_ids(&mut |ids| name = ids.name(id).cloned());
         name
+    }
+
+    /// A topic of a hot request, with the name by which policy knows it. `None` for an id that no broker's answer has named
+    /// yet: recorded, and the client asks for metadata.
+    pub(crate) fn resolve(&mut self, key: TopicKey<'_>) -> Option<AskedTopic> {
+        let name = match key {
+            TopicKey::Name(name) => name.into(),
+            TopicKey::Id(id) => match self.memory.topic_name(&id) {
+                Some(name) => name,
+                None => {
+                    let Some(name) = self.shared_topic_name(&id) else {
+                        self.unknown_topic_id(Uuid::from_bytes(id));
+                        return None;
+                    };
+                    self.memory.learn_topic(id, name.clone());
+                    name
+                }
+            },
+        };
+        Some(AskedTopic::new(key, name))
     }
 
     // Producers.
 
     pub(crate) fn claim_producer_id(&mut self, producer_id: i64) -> bool {
-        if *self.claimed == Some(producer_id) {
+        if self.memory.claimed_producer_id == Some(producer_id) {
             return true;
         }
         let mut owned = false;
@@ -326,7 +382,7 @@ impl<'a> Asker<'a> {
             .shared
             .producer_ids(&mut |ids| owned = ids.claim(producer_id, self.principal));
         if owned {
-            *self.claimed = Some(producer_id);
+            self.memory.claimed_producer_id = Some(producer_id);
         }
         owned
     }

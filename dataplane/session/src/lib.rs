@@ -24,6 +24,7 @@ mod error;
 mod forward;
 pub mod limits;
 pub mod login;
+mod memory;
 pub mod order_gate;
 mod outbox;
 mod record;
@@ -31,6 +32,7 @@ pub mod registry;
 mod session;
 mod transform;
 
+pub use apis::table::{Need, Place, Served, served};
 pub use error::Close;
 pub use outbox::{Counts, Outbox, Piece};
 pub use session::{BrokerStep, Masking, Session};

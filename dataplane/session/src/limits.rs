@@ -27,6 +27,9 @@ pub const PRODUCER_IDS_MAX: usize = 1_000_000;
 /// Topic ids whose name is remembered, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
 
+/// Topic ids whose name one session remembers, so that a request costs no look at the process-wide table.
+pub const SESSION_TOPIC_IDS_MAX: usize = 256;
+
 /// The longest pause asked of a client whose write waits for an approval (contract: at most one second).
 pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 

@@ -3,10 +3,8 @@
 use sluice_identity::plain;
 use sluice_identity::scram::{self, AwaitsServerFinal, AwaitsServerFirst, Bounds, Keys, Mechanism};
 use sluice_kafka::ErrorCode;
-use sluice_kafka::api::{ApiRange, Treatment};
+use sluice_kafka::api::{ApiRange, narrow};
 use sluice_kafka::local::{Features, api_versions, sasl};
-
-use crate::apis::COLD_SERVED;
 
 /// Every Kafka 4.x broker speaks this one, and with it features.
 const API_VERSIONS_VERSION: i16 = 3;
@@ -63,7 +61,7 @@ impl Offer {
         let mut features = self.features.clone();
         features.narrow();
         Self {
-            ranges: narrowed(&self.ranges),
+            ranges: narrow(&self.ranges),
             features,
         }
     }
@@ -86,16 +84,6 @@ impl Offer {
             features: self.features.clone(),
         }
     }
-}
-
-fn narrowed(ranges: &[ApiRange]) -> Vec<ApiRange> {
-    let served = |range: &ApiRange| {
-        sluice_kafka::api::api(range.key)
-            .is_some_and(|api| api.treatment != Treatment::Cold || COLD_SERVED.contains(&range.key))
-    };
-    let mut narrowed = sluice_kafka::api::narrow(ranges);
-    narrowed.retain(served);
-    narrowed
 }
 
 /// Why the gateway did not get in.

@@ -1,6 +1,7 @@
 //! Process-wide tables that sessions learn and read on the slow path: who owns a producer id, which name a topic id has.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::limits::{PRODUCER_IDS_MAX, TOPIC_IDS_MAX};
 
@@ -34,20 +35,28 @@ impl ProducerIds {
 /// Topic id to name, learned only from brokers' answers.
 #[derive(Debug, Default)]
 pub struct TopicIds {
-    names: HashMap<[u8; 16], String>,
+    names: HashMap<[u8; 16], Arc<str>>,
 }
 
 impl TopicIds {
     /// The name that the brokers gave for `id`.
-    pub fn name(&self, id: &[u8; 16]) -> Option<&str> {
-        self.names.get(id).map(String::as_str)
+    pub fn name(&self, id: &[u8; 16]) -> Option<&Arc<str>> {
+        self.names.get(id)
     }
 
-    /// Learns one pair. An id never changes its name, so the first one stands.
+    /// Learns one pair. An id never changes its name, and a topic that is created again gets another id (KIP-516), so the
+    /// first name stands. Where there is no room any other pair is forgotten: who uses it asks for metadata, and it is
+    /// learned again.
     pub fn learn(&mut self, id: [u8; 16], name: &str) {
-        if id != [0; 16] && self.names.len() < TOPIC_IDS_MAX {
-            self.names.entry(id).or_insert_with(|| name.to_owned());
+        if id == [0; 16] || self.names.contains_key(&id) {
+            return;
         }
+        if self.names.len() >= TOPIC_IDS_MAX
+            && let Some(other) = self.names.keys().next().copied()
+        {
+            self.names.remove(&other);
+        }
+        self.names.insert(id, name.into());
     }
 }
 
@@ -71,7 +80,18 @@ mod tests {
         ids.learn([1; 16], "ledger");
         ids.learn([1; 16], "other");
         ids.learn([0; 16], "none");
-        assert_eq!(ids.name(&[1; 16]), Some("ledger"));
+        assert_eq!(ids.name(&[1; 16]).map(|name| &**name), Some("ledger"));
         assert_eq!(ids.name(&[0; 16]), None);
+    }
+
+    #[test]
+    fn a_new_topic_id_is_learned_even_where_there_is_no_room() {
+        let mut ids = TopicIds::default();
+        for n in 1..=TOPIC_IDS_MAX + 1 {
+            ids.learn((n as u128).to_be_bytes(), "t");
+        }
+        assert_eq!(ids.names.len(), TOPIC_IDS_MAX);
+        let newest = ((TOPIC_IDS_MAX + 1) as u128).to_be_bytes();
+        assert!(ids.name(&newest).is_some());
     }
 }

@@ -18,6 +18,7 @@ use crate::error::Close;
 use crate::forward::{Permits, Receipt, Unreceipted, forward};
 use crate::limits;
 use crate::login::Offer;
+use crate::memory::Memory;
 use crate::outbox::{Outbox, Piece};
 use crate::record::{RequestRef, Scribe};
 use crate::transform::MaskJob;
@@ -41,7 +42,7 @@ pub struct Session {
     in_flight: VecDeque<InFlight>,
     in_flight_number: u64,
     sequence: u64,
-    claimed_producer_id: Option<i64>,
+    memory: Memory,
 }
 
 /// A request that waits for its turn to be answered. Responses leave in the order of requests.
@@ -112,7 +113,7 @@ impl Session {
             in_flight: VecDeque::new(),
             in_flight_number: 0,
             sequence: 0,
-            claimed_producer_id: None,
+            memory: Memory::default(),
         }
     }
 
@@ -325,7 +326,7 @@ impl Session {
             rights,
             request.api_key,
             &denial_id,
-            &mut self.claimed_producer_id,
+            &mut self.memory,
         );
         let in_place = Piece::Read {
             start: at,
@@ -415,7 +416,7 @@ impl Session {
             rights,
             request.api_key,
             &denial_id,
-            &mut self.claimed_producer_id,
+            &mut self.memory,
         );
         let in_place = Piece::Read {
             start: at,
@@ -642,7 +643,7 @@ fn step(ask: &mut Asker<'_>, in_place: Piece, frame: &mut [u8]) -> Result<(i32, 
             }
             step
         }
-        api_key => match apis::cold(ask, &header, bytes) {
+        api_key => match apis::table::cold(ask, &header, bytes) {
             Some(step) => match step? {
                 ColdStep::Forward(bytes, pending) => {
                     Step::Forward(Piece::Owned(bytes), Some(InFlightState::Cold(pending)))

@@ -14,6 +14,7 @@ use crate::apis::PendingFetch;
 use crate::environment::Snapshot;
 use crate::error::Close;
 use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use crate::memory::AskedTopic;
 use crate::record::Delivered;
 
 /// One of this many masked values is parsed again by another parser.
@@ -24,7 +25,7 @@ pub(crate) struct MaskJob {
     snapshot: Arc<Snapshot>,
     pending: PendingFetch,
     correlation_id: i32,
-    masks: Vec<(String, MaskPlanId)>,
+    masks: Vec<(AskedTopic, MaskPlanId)>,
     delivered: Vec<Delivered>,
     work: Option<Vec<Work>>,
     at: usize,
@@ -44,7 +45,7 @@ pub(crate) struct MaskCounts {
 
 /// One partition's records.
 struct Work {
-    topic: String,
+    topic: AskedTopic,
     partition: i32,
     plan: MaskPlanId,
     records: Range<usize>,
@@ -75,7 +76,7 @@ impl MaskJob {
         snapshot: Arc<Snapshot>,
         pending: PendingFetch,
         correlation_id: i32,
-        masks: Vec<(String, MaskPlanId)>,
+        masks: Vec<(AskedTopic, MaskPlanId)>,
         delivered: Vec<Delivered>,
     ) -> Self {
         Self {
@@ -153,9 +154,9 @@ impl MaskJob {
             |topic, partition, _, out| {
                 let found = work
                     .iter_mut()
-                    .find(|work| work.partition == partition.index && work.topic == topic);
+                    .find(|work| work.partition == partition.index && work.topic.key() == topic);
                 match found {
-                    None if self.masks.iter().any(|(masked, _)| masked == topic) => {
+                    None if self.masks.iter().any(|(masked, _)| masked.key() == topic) => {
                         RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE)
                     }
                     None => RecordsVerdict::Keep,
@@ -182,13 +183,17 @@ impl MaskJob {
         };
         let mut work = Vec::new();
         for topic in response.topics() {
-            let Some((_, plan)) = self.masks.iter().find(|(masked, _)| masked == topic.name) else {
+            let masked = self
+                .masks
+                .iter()
+                .find(|(masked, _)| masked.key() == topic.key);
+            let Some((named, plan)) = masked else {
                 continue;
             };
             for partition in topic.partitions() {
-                let fetch_offset = self.pending.fetch_offset(topic.name, partition.index);
+                let fetch_offset = self.pending.fetch_offset(topic.key, partition.index);
                 let delivered = Delivered {
-                    topic: topic.name.to_owned(),
+                    topic: named.to_string(),
                     partition: partition.index,
                     first_offset: fetch_offset,
                     last_offset: -1,
@@ -197,7 +202,7 @@ impl MaskJob {
                     ..Delivered::default()
                 };
                 work.push(Work {
-                    topic: topic.name.to_owned(),
+                    topic: named.clone(),
                     partition: partition.index,
                     plan: *plan,
                     records: partition.records.unwrap_or_default(),

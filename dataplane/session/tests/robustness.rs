@@ -85,7 +85,7 @@ fn assert_sound(readers: &HashMap<i16, Read>, subject: &str, sent: &Sent) {
                 request
                     .topic_data
                     .iter()
-                    .all(|topic| may_write(&topic.name)),
+                    .all(|topic| may_write(&frames::name_of(&topic.name, topic.topic_id))),
                 "{request:?}"
             );
             assert_ne!(header.client_id, Some(frames::text("__admin_client")));
@@ -93,7 +93,10 @@ fn assert_sound(readers: &HashMap<i16, Read>, subject: &str, sent: &Sent) {
         1 => {
             let (_, request) = frames::decode_request::<FetchRequest>(&sent.bytes);
             assert!(
-                request.topics.iter().all(|topic| may_read(&topic.topic)),
+                request
+                    .topics
+                    .iter()
+                    .all(|topic| may_read(&frames::name_of(&topic.topic, topic.topic_id))),
                 "{request:?}"
             );
             assert_eq!((request.replica_id.0, request.session_id), (-1, 0));

@@ -1,4 +1,4 @@
-//! Fetch requests, versions 4 to 12.
+//! Fetch requests, versions 4 to 18.
 //!
 //! Every Fetch that leaves the gateway is a consumer's (replica id -1) and a full one (session 0, epoch -1): a fetch session
 //! (KIP-227) would deliver partitions that the request does not name. Whatever else a request asks for in these fields is
@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::topics::{CountField, Kept, Layout, PartitionView, Topic, Topics, copy};
+use super::topics::{CountField, Kept, Layout, PartitionView, Topic, TopicKey, Topics, copy};
+use crate::api::FETCH;
 use crate::reader::Reader;
 use crate::writer::{begin_frame, end_frame, put_count, put_i32, put_no_tags, set_i32};
 use crate::{Malformed, RequestHeader};
@@ -18,7 +19,8 @@ pub struct FetchRequest<'a> {
     header: RequestHeader<'a>,
     /// Where the fields stand that are patched.
     pub layout: FetchLayout,
-    /// A broker's id, or -1 for a consumer; -2 is a debugging consumer that reads past the high watermark.
+    /// A broker's id, or -1 for a consumer; -2 is a debugging consumer that reads past the high watermark. -1 from version 15
+    /// on.
     pub replica_id: i32,
     pub max_wait_ms: i32,
     pub min_bytes: i32,
@@ -46,7 +48,8 @@ pub struct FetchRequest<'a> {
 /// Offsets, from the start of the frame, of the fixed-width fields that [`patch_in_place`] overwrites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchLayout {
-    pub replica_id_at: usize,
+    /// Absent from version 15 on, where only brokers say who they are, in a tagged field.
+    pub replica_id_at: Option<usize>,
     pub max_bytes_at: usize,
     /// Absent before version 7. The epoch follows directly.
     pub session_id_at: Option<usize>,
@@ -99,8 +102,11 @@ impl<'a> FetchRequest<'a> {
         let encoding = header.encoding;
         let version = header.api_version;
         let mut reader = Reader::new(frame, header.body_at);
-        let replica_id_at = reader.position();
-        let replica_id = reader.i32()?;
+        let (mut replica_id, mut replica_id_at) = (REPLICA_ID_CONSUMER, None);
+        if version <= 14 {
+            replica_id_at = Some(reader.position());
+            replica_id = reader.i32()?;
+        }
         let max_wait_ms = reader.i32()?;
         let min_bytes = reader.i32()?;
         let max_bytes_at = reader.position();
@@ -113,7 +119,7 @@ impl<'a> FetchRequest<'a> {
             session_id = reader.i32()?;
             session_epoch = reader.i32()?;
         }
-        let layout = Layout { version, encoding };
+        let layout = Layout::of(FETCH, version);
         let (topics_count, mut tags_count) =
             Topics::<FetchPartition>::validate(&mut reader, layout)?;
         let forgotten_at = reader.position();
@@ -121,7 +127,7 @@ impl<'a> FetchRequest<'a> {
         if version >= 7 {
             forgotten_count = reader.count(encoding, 2)?;
             for _ in 0..forgotten_count {
-                reader.string(encoding)?;
+                TopicKey::read(&mut reader, layout)?;
                 let partitions_count = reader.count(encoding, 4)?;
                 reader.skip(partitions_count.saturating_mul(4))?;
                 tags_count = tags_count.saturating_add(reader.tags_skipped(encoding)?);
@@ -164,15 +170,12 @@ impl<'a> FetchRequest<'a> {
 
     /// Its topics, in the frame's order, which the broker fills in that order.
     pub fn topics(&self) -> Topics<'a, FetchPartition> {
-        let layout = Layout {
-            version: self.header.api_version,
-            encoding: self.header.encoding,
-        };
+        let layout = Layout::of(FETCH, self.header.api_version);
         Topics::new(self.frame, self.topics_count, layout)
     }
 
-    /// Whether something must be left out, so that [`patch_in_place`] is not enough: forgotten topics, or tagged fields (the
-    /// one that is defined, the cluster id, is for brokers).
+    /// Whether something must be left out, so that [`patch_in_place`] is not enough: forgotten topics, or tagged fields (those
+    /// that are defined, such as the cluster id and a replica's state, are for brokers).
     pub fn needs_rewrite(&self) -> bool {
         self.forgotten_count > 0 || self.tags_count > 0
     }
@@ -206,7 +209,9 @@ impl<'a> FetchRequest<'a> {
             crate::frame::LENGTH_BYTES..self.header.client_id_end,
         );
         put_no_tags(out, encoding);
-        put_i32(out, REPLICA_ID_CONSUMER);
+        if self.layout.replica_id_at.is_some() {
+            put_i32(out, REPLICA_ID_CONSUMER);
+        }
         put_i32(out, self.max_wait_ms);
         put_i32(out, self.min_bytes);
         put_i32(out, self.max_bytes.min(patch.response_bytes_max));
@@ -250,7 +255,9 @@ pub fn patch_in_place(
     max_bytes_asked: i32,
     patch: &FetchPatch,
 ) {
-    set_i32(frame, layout.replica_id_at, REPLICA_ID_CONSUMER);
+    if let Some(at) = layout.replica_id_at {
+        set_i32(frame, at, REPLICA_ID_CONSUMER);
+    }
     set_i32(
         frame,
         layout.max_bytes_at,

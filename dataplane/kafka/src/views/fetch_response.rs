@@ -1,15 +1,15 @@
-//! Fetch responses, versions 4 to 12.
+//! Fetch responses, versions 4 to 18.
 
 use std::ops::Range;
 
 use super::merge::{Answer, MergeEntry, Plan, PlannedTopic};
-use super::topics::{CountField, Layout, PartitionView, Topics, copy};
+use super::topics::{CountField, Layout, PartitionView, TopicKey, Topics, copy};
 use crate::api::FETCH;
 use crate::header::parse_response_header;
 use crate::reader::{Encoding, Reader};
 use crate::writer::{
-    begin_frame, end_frame, put_count, put_i16, put_i32, put_i64, put_no_tags, put_string,
-    put_uvarint, set_i32, uvarint_bytes,
+    begin_frame, end_frame, put_count, put_i16, put_i32, put_i64, put_no_tags, put_uvarint,
+    set_i32, uvarint_bytes,
 };
 use crate::{ErrorCode, Malformed};
 
@@ -37,7 +37,7 @@ pub struct FetchedPartition {
     pub error: ErrorCode,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
-    /// Aborted transactions: pairs of producer id and first offset, 16 bytes each (17 in version 12). `None` for null.
+    /// Aborted transactions: pairs of producer id and first offset, 16 bytes each (17 from version 12 on). `None` for null.
     pub aborted_count: Option<usize>,
     /// Where the array of aborted transactions is written, its count included.
     pub aborted: Range<usize>,
@@ -67,7 +67,7 @@ impl<'a> FetchResponse<'a> {
     /// Reads a complete frame, its length field included. Succeeds only if every byte of it is accounted for; the records
     /// themselves are not looked into.
     pub fn parse(frame: &'a [u8], version: i16) -> Result<Self, Malformed> {
-        let layout = layout(version);
+        let layout = Layout::of(FETCH, version);
         let (correlation_id, body_at) = parse_response_header(frame, FETCH, version)?;
         let mut reader = Reader::new(frame, body_at);
         let throttle_time_ms = reader.i32()?;
@@ -103,8 +103,8 @@ impl<'a> FetchResponse<'a> {
         self.frame.get(partition.records.clone()?)
     }
 
-    /// Whether the response itself carries tagged fields, of which no version spoken here defines one.
-    pub fn has_unknown_tags(&self) -> bool {
+    /// Whether the response itself carries tagged fields: from version 16 on they may hold broker addresses (KIP-951).
+    pub fn may_carry_addresses(&self) -> bool {
         self.own_tags_count > 0
     }
 
@@ -112,17 +112,17 @@ impl<'a> FetchResponse<'a> {
     /// partition, its records (not called if there are none) and a vector to append to. The fetch session's id becomes 0.
     pub fn rebuild(
         &self,
-        mut records: impl FnMut(&str, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
+        mut records: impl FnMut(TopicKey<'_>, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
         out: &mut Vec<u8>,
     ) {
         let encoding = self.layout.encoding;
         let start = self.begin(self.correlation_id, self.throttle_time_ms, out);
         put_count(out, encoding, self.topics_count.count);
         for topic in self.topics() {
-            copy(out, self.frame, topic.name_field.clone());
+            copy(out, self.frame, topic.key_field.clone());
             put_count(out, encoding, topic.partitions_count.count);
             for partition in topic.partitions() {
-                put_fetched(self, topic.name, &partition, &mut records, out);
+                put_fetched(self, topic.key, &partition, &mut records, out);
             }
             put_no_tags(out, encoding);
         }
@@ -161,10 +161,10 @@ pub fn merge(
     throttle_time_ms: i32,
     broker: Option<&FetchResponse<'_>>,
     entries: &[MergeEntry<'_>],
-    mut records: impl FnMut(&str, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
+    mut records: impl FnMut(TopicKey<'_>, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
     out: &mut Vec<u8>,
 ) {
-    let layout = layout(version);
+    let layout = Layout::of(FETCH, version);
     let encoding = layout.encoding;
     if let Some(failed) = broker.filter(|broker| broker.error != ErrorCode::NONE) {
         let throttle_time_ms = failed.throttle_time_ms.max(throttle_time_ms);
@@ -184,16 +184,16 @@ pub fn merge(
     );
     put_count(out, encoding, plan.topics.len());
     for PlannedTopic {
-        name: topic,
+        key: topic,
         partitions,
     } in &plan.topics
     {
-        put_string(out, encoding, Some(topic));
+        topic.put(out, encoding);
         put_count(out, encoding, partitions.len());
         for (index, answer) in partitions {
             match (answer, broker) {
                 (Answer::Broker(partition), Some(broker)) => {
-                    put_fetched(broker, topic, partition, &mut records, out)
+                    put_fetched(broker, *topic, partition, &mut records, out)
                 }
                 (Answer::Denied(denial), _) => put_denied(layout, *index, denial.error, out),
                 _ => put_denied(layout, *index, ErrorCode::UNKNOWN_SERVER_ERROR, out),
@@ -206,7 +206,12 @@ pub fn merge(
 }
 
 /// For [`merge`] where nothing is masked.
-pub fn keep_records(_: &str, _: &FetchedPartition, _: &[u8], _: &mut Vec<u8>) -> RecordsVerdict {
+pub fn keep_records(
+    _: TopicKey<'_>,
+    _: &FetchedPartition,
+    _: &[u8],
+    _: &mut Vec<u8>,
+) -> RecordsVerdict {
     RecordsVerdict::Keep
 }
 
@@ -219,7 +224,7 @@ pub fn encode_error(
     error: ErrorCode,
     out: &mut Vec<u8>,
 ) {
-    let layout = layout(version);
+    let layout = Layout::of(FETCH, version);
     let start = begin_response(layout, correlation_id, throttle_time_ms, error, out);
     put_count(out, layout.encoding, 0);
     put_no_tags(out, layout.encoding);
@@ -246,9 +251,9 @@ fn begin_response(
 
 fn put_fetched(
     response: &FetchResponse<'_>,
-    topic: &str,
+    topic: TopicKey<'_>,
     partition: &FetchedPartition,
-    records: &mut impl FnMut(&str, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
+    records: &mut impl FnMut(TopicKey<'_>, &FetchedPartition, &[u8], &mut Vec<u8>) -> RecordsVerdict,
     out: &mut Vec<u8>,
 ) {
     let frame = response.frame;
@@ -308,7 +313,9 @@ fn length_bytes(encoding: Encoding, records_bytes: usize) -> usize {
 
 /// A partition that carries an error: no watermark, no records (empty, not null: some clients stumble over null).
 fn put_denied(layout: Layout, index: i32, error: ErrorCode, out: &mut Vec<u8>) {
-    let Layout { version, encoding } = layout;
+    let Layout {
+        version, encoding, ..
+    } = layout;
     put_i32(out, index);
     put_i16(out, error.0);
     put_i64(out, -1); // high watermark
@@ -327,19 +334,14 @@ fn put_denied(layout: Layout, index: i32, error: ErrorCode, out: &mut Vec<u8>) {
     put_no_tags(out, encoding);
 }
 
-fn layout(version: i16) -> Layout {
-    Layout {
-        version,
-        encoding: crate::api::api(FETCH).map_or(Encoding::Flexible, |api| api.encoding(version)),
-    }
-}
-
 impl<'a> PartitionView<'a> for FetchedPartition {
     /// Index, error, high watermark, last stable offset, two lengths.
     const BYTES_MIN: usize = 24;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
-        let Layout { version, encoding } = layout;
+        let Layout {
+            version, encoding, ..
+        } = layout;
         let start = reader.position();
         let index = reader.i32()?;
         let error = ErrorCode(reader.i16()?);

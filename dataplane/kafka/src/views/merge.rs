@@ -3,13 +3,13 @@
 //! The caller says, in the request's order, which topic-partitions the response must hold; each appears once, whatever the
 //! broker sent and however often it was asked for.
 
-use super::topics::{PartitionView, Topics};
+use super::topics::{PartitionView, TopicKey, Topics};
 use crate::ErrorCode;
 
 /// One topic-partition of the request, and whose answer it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergeEntry<'a> {
-    pub topic: &'a str,
+    pub topic: TopicKey<'a>,
     pub partition: i32,
     /// `None`: the broker's answer.
     pub denial: Option<Denial<'a>>,
@@ -37,7 +37,7 @@ pub(crate) struct Plan<'e, P> {
 }
 
 pub(crate) struct PlannedTopic<'e, P> {
-    pub(crate) name: &'e str,
+    pub(crate) key: TopicKey<'e>,
     /// Partition index and answer.
     pub(crate) partitions: Vec<(i32, Answer<'e, P>)>,
 }
@@ -47,12 +47,12 @@ impl<'e, P> Plan<'e, P> {
     where
         P: PartitionView<'a>,
     {
-        let mut answers: Vec<(&str, i32, Option<P>)> = Vec::new();
+        let mut answers: Vec<(TopicKey<'_>, i32, Option<P>)> = Vec::new();
         for topic in broker.into_iter().flatten() {
             answers.extend(
                 topic
                     .partitions()
-                    .map(|partition| (topic.name, partition.index(), Some(partition))),
+                    .map(|partition| (topic.key, partition.index(), Some(partition))),
             );
         }
         // Stable, so that the first of several answers is the one found.
@@ -72,12 +72,12 @@ impl<'e, P> Plan<'e, P> {
                     .map_or(Answer::Missing, Answer::Broker),
             };
             match topics.last_mut() {
-                Some(topic) if topic.name == entry.topic => {
+                Some(topic) if topic.key == entry.topic => {
                     topic.partitions.push((entry.partition, answer))
                 }
                 _ => {
                     topics.push(PlannedTopic {
-                        name: entry.topic,
+                        key: entry.topic,
                         partitions: vec![(entry.partition, answer)],
                     });
                 }

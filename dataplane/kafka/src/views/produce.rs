@@ -1,8 +1,9 @@
-//! Produce requests, versions 3 to 12.
+//! Produce requests, versions 3 to 13.
 
 use std::ops::Range;
 
 use super::topics::{CountField, Kept, Layout, PartitionView, Topic, Topics, copy};
+use crate::api::PRODUCE;
 use crate::reader::Reader;
 use crate::writer::{begin_frame, end_frame, put_no_tags};
 use crate::{Malformed, RequestHeader};
@@ -47,10 +48,7 @@ impl<'a> ProduceRequest<'a> {
         let transactional_id = reader.string_nullable(header.encoding)?;
         let acks = reader.i16()?;
         let timeout_ms = reader.i32()?;
-        let layout = Layout {
-            version: header.api_version,
-            encoding: header.encoding,
-        };
+        let layout = Layout::of(PRODUCE, header.api_version);
         let (topics_count, topic_tags) =
             Topics::<ProducePartition<'_>>::validate(&mut reader, layout)?;
         let own_tags = reader.tags_skipped(header.encoding)?;
@@ -71,10 +69,7 @@ impl<'a> ProduceRequest<'a> {
 
     /// Its topics, in the frame's order. A topic, and a partition, may occur more than once.
     pub fn topics(&self) -> Topics<'a, ProducePartition<'a>> {
-        let layout = Layout {
-            version: self.header.api_version,
-            encoding: self.header.encoding,
-        };
+        let layout = Layout::of(PRODUCE, self.header.api_version);
         Topics::new(self.frame, self.topics_count, layout)
     }
 

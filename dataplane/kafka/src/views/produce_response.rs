@@ -1,4 +1,4 @@
-//! Produce responses, versions 3 to 12.
+//! Produce responses, versions 3 to 13.
 
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ pub struct ProducedPartition<'a> {
 impl<'a> ProduceResponse<'a> {
     /// Reads a complete frame, its length field included. Succeeds only if every byte of it is accounted for.
     pub fn parse(frame: &'a [u8], version: i16) -> Result<Self, Malformed> {
-        let layout = layout(version);
+        let layout = Layout::of(PRODUCE, version);
         let (correlation_id, body_at) = parse_response_header(frame, PRODUCE, version)?;
         let mut reader = Reader::new(frame, body_at);
         let (topics_count, _) = Topics::<ProducedPartition<'_>>::validate(&mut reader, layout)?;
@@ -99,7 +99,7 @@ pub fn merge(
     entries: &[MergeEntry<'_>],
     out: &mut Vec<u8>,
 ) {
-    let encoding = layout(version).encoding;
+    let encoding = Layout::of(PRODUCE, version).encoding;
     let plan = Plan::new(entries, broker.map(ProduceResponse::topics));
     let frame = broker.map(|broker| broker.frame).unwrap_or_default();
     let start = begin_frame(out);
@@ -107,11 +107,11 @@ pub fn merge(
     put_no_tags(out, encoding);
     put_count(out, encoding, plan.topics.len());
     for PlannedTopic {
-        name: topic,
+        key: topic,
         partitions,
     } in &plan.topics
     {
-        put_string(out, encoding, Some(topic));
+        topic.put(out, encoding);
         put_count(out, encoding, partitions.len());
         for (index, answer) in partitions {
             match answer {
@@ -159,19 +159,14 @@ fn put_denied(
     put_no_tags(out, encoding);
 }
 
-fn layout(version: i16) -> Layout {
-    Layout {
-        version,
-        encoding: crate::api::api(PRODUCE).map_or(Encoding::Flexible, |api| api.encoding(version)),
-    }
-}
-
 impl<'a> PartitionView<'a> for ProducedPartition<'a> {
     /// Index, error, base offset, append time.
     const BYTES_MIN: usize = 22;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
-        let Layout { version, encoding } = layout;
+        let Layout {
+            version, encoding, ..
+        } = layout;
         let start = reader.position();
         let index = reader.i32()?;
         let error = ErrorCode(reader.i16()?);

@@ -1,4 +1,4 @@
-//! The skeleton that the four hot messages share: an array of topics, each a name and an array of partitions.
+//! The skeleton that the four hot messages share: an array of topics, each a name or an id and an array of partitions.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -11,6 +11,53 @@ use crate::reader::{Encoding, Reader};
 pub struct Layout {
     pub version: i16,
     pub encoding: Encoding,
+    topics_by: TopicsBy,
+}
+
+/// What names a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TopicsBy {
+    Name,
+    Id,
+}
+
+impl Layout {
+    /// As the table of APIs says it.
+    pub(crate) fn of(api_key: i16, version: i16) -> Self {
+        let api = crate::api::api(api_key);
+        let ids_from = api.and_then(|api| api.topic_ids_from);
+        Self {
+            version,
+            encoding: api.map_or(Encoding::Flexible, |api| api.encoding(version)),
+            topics_by: match ids_from {
+                Some(first) if version >= first => TopicsBy::Id,
+                _ => TopicsBy::Name,
+            },
+        }
+    }
+}
+
+/// How a hot message names a topic: by name, or from version 13 on by id (KIP-516).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TopicKey<'a> {
+    Name(&'a str),
+    Id([u8; 16]),
+}
+
+impl<'a> TopicKey<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
+        match layout.topics_by {
+            TopicsBy::Name => reader.string(layout.encoding).map(Self::Name),
+            TopicsBy::Id => reader.uuid().map(Self::Id),
+        }
+    }
+
+    pub(crate) fn put(self, out: &mut Vec<u8>, encoding: Encoding) {
+        match self {
+            Self::Name(name) => crate::writer::put_string(out, encoding, Some(name)),
+            Self::Id(id) => out.extend_from_slice(&id),
+        }
+    }
 }
 
 /// One partition of a hot message.
@@ -69,9 +116,9 @@ impl CountField {
 /// One topic of a hot message.
 #[derive(Debug, Clone)]
 pub struct Topic<'a, P> {
-    pub name: &'a str,
-    /// The name's field in the frame, its length included.
-    pub name_field: Range<usize>,
+    pub key: TopicKey<'a>,
+    /// The key's field in the frame, its length included.
+    pub key_field: Range<usize>,
     /// The whole topic in the frame.
     pub span: Range<usize>,
     /// How many partitions it has, and where that is written.
@@ -91,8 +138,8 @@ impl<'a, P: PartitionView<'a>> Topic<'a, P> {
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
         let start = reader.position();
-        let name = reader.string(layout.encoding)?;
-        let name_field = start..reader.position();
+        let key = TopicKey::read(reader, layout)?;
+        let key_field = start..reader.position();
         let partitions_count = CountField::read(reader, layout.encoding, P::BYTES_MIN)?;
         let partitions = reader.clone();
         let mut tags_count: u32 = 0;
@@ -103,8 +150,8 @@ impl<'a, P: PartitionView<'a>> Topic<'a, P> {
         tags_count = tags_count.saturating_add(own_tags_count);
         let span = start..reader.position();
         Ok(Self {
-            name,
-            name_field,
+            key,
+            key_field,
             span,
             partitions_count,
             own_tags_count,
@@ -244,7 +291,7 @@ impl Kept {
         let mut kept = self.partitions.iter();
         for (topic, &count) in topics.zip(&self.topics) {
             if count > 0 {
-                copy(out, frame, topic.name_field.clone());
+                copy(out, frame, topic.key_field.clone());
                 put_count(out, encoding, count);
             }
             for item in topic.partitions() {

@@ -1,6 +1,11 @@
 //! A small seeded generator (xorshift64*), and what every test of hostile bytes does with it.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+use sluice_kafka::views::TopicKey;
+use uuid::Uuid;
+
 /// Numbers that depend on nothing but the seed, which a failing test prints.
 pub struct Random(u64);
 
@@ -34,6 +39,31 @@ impl Random {
         (0..self.below(length_max + 1))
             .map(|_| ALPHABET[self.below(ALPHABET.len())])
             .collect()
+    }
+}
+
+/// A topic's name and id as one version of a hot message carries them: the one or the other.
+pub fn named(version: i16, name: &str) -> (TopicName, Uuid) {
+    match version {
+        ..13 => (
+            TopicName(StrBytes::from_string(name.to_owned())),
+            Uuid::nil(),
+        ),
+        _ => {
+            let mut id = [0; 16];
+            for (at, byte) in name.bytes().enumerate() {
+                id[at % 16] ^= byte.rotate_left(at as u32 / 16);
+            }
+            (TopicName::default(), Uuid::from_bytes(id))
+        }
+    }
+}
+
+/// The same as the views show it.
+pub fn key(version: i16, name: &TopicName, id: Uuid) -> TopicKey<'_> {
+    match version {
+        ..13 => TopicKey::Name(name),
+        _ => TopicKey::Id(id.into_bytes()),
     }
 }
 

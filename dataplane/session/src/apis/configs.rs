@@ -1,4 +1,4 @@
-//! Configurations: DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44).
+//! Configurations: DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44), ListConfigResources (74).
 //!
 //! Only topics are configured through the gateway: broker settings have dynamic synonyms of every topic key, and both
 //! they and client-metrics or group settings would reach further than a role's topics.
@@ -8,7 +8,8 @@ use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
 };
 use sluice_policy::{ConfigOperation, Operation, TopicChange};
 
@@ -188,4 +189,27 @@ impl ColdApi for IncrementalAlterConfigs {
         }
         response.responses.extend(denied);
     }
+}
+
+pub(crate) struct ListConfigResources;
+
+impl ColdApi for ListConfigResources {
+    type Request = ListConfigResourcesRequest;
+    type Response = ListConfigResourcesResponse;
+    type Pending = ();
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        _: &mut ListConfigResourcesRequest,
+    ) -> Verdict<(), ListConfigResourcesResponse> {
+        if ask.cluster(Operation::DescribeConfigs).is_ok() {
+            return Verdict::Forward(());
+        }
+        let mut response = ListConfigResourcesResponse::default();
+        response.error_code = code::CLUSTER_AUTHORIZATION_FAILED;
+        Verdict::Answer(response)
+    }
+
+    fn answer(_: &mut Asker<'_>, _version: i16, (): (), _: &mut ListConfigResourcesResponse) {}
 }

@@ -5,7 +5,7 @@ use sluice_kafka::views::fetch::patch_in_place;
 use sluice_kafka::views::fetch_response::{self, clear_session_id};
 use sluice_kafka::views::{
     Denial as WireDenial, FetchLayout, FetchPatch, FetchRequest, FetchResponse, MergeEntry,
-    RecordsVerdict,
+    RecordsVerdict, TopicKey,
 };
 use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::{MaskPlanId, Operation};
@@ -13,6 +13,7 @@ use sluice_policy::{MaskPlanId, Operation};
 use super::{Asker, HotStep};
 use crate::error::Close;
 use crate::limits::{FETCH_BYTES_MAX, MASKED_FETCH_BYTES_MAX};
+use crate::memory::AskedTopic;
 use crate::record::Delivered;
 use crate::transform::MaskJob;
 
@@ -26,10 +27,10 @@ pub(crate) struct PendingFetch {
 
 #[derive(Debug)]
 struct Entry {
-    topic: String,
+    topic: AskedTopic,
     partition: i32,
     fetch_offset: i64,
-    denied: bool,
+    denial: Option<ErrorCode>,
 }
 
 /// What makes a Fetch frame an ordinary consumer's, sessionless and within the gateway's limits, where it lies.
@@ -70,17 +71,25 @@ pub(crate) fn decide(
     };
     let mut masked = false;
     for topic in request.topics() {
-        let denied = ask.topic(Operation::Read, topic.name).is_err();
-        masked |= !denied && ask.mask_plan(topic.name).is_some();
+        let resolved = ask.resolve(topic.key);
+        let denial = match &resolved {
+            None => Some(ErrorCode::UNKNOWN_TOPIC_ID),
+            Some(named) => ask
+                .topic(Operation::Read, named)
+                .err()
+                .map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        };
+        let named = resolved.unwrap_or_else(|| AskedTopic::new(topic.key, "".into()));
+        masked |= denial.is_none() && ask.mask_plan(&named).is_some();
         for partition in topic.partitions() {
-            if !denied {
-                ask.reads(topic.name, partition.index, partition.fetch_offset);
+            if denial.is_none() {
+                ask.reads(&named, partition.index, partition.fetch_offset);
             }
             pending.entries.push(Entry {
-                topic: topic.name.to_owned(),
+                topic: named.clone(),
                 partition: partition.index,
                 fetch_offset: partition.fetch_offset,
-                denied,
+                denial,
             });
         }
     }
@@ -93,7 +102,7 @@ pub(crate) fn decide(
         response_bytes_max: bytes_max,
         partition_bytes_max: bytes_max,
     };
-    let denied = pending.entries.iter().filter(|entry| entry.denied).count();
+    let denied = pending.denied_count();
     if denied > 0 && denied == pending.entries.len() {
         let mut answer = Vec::new();
         let entries = pending.merge_entries();
@@ -113,7 +122,7 @@ pub(crate) fn decide(
         let mut entries = pending.entries.iter();
         request.keep_topics(
             &patch,
-            |_, _| entries.next().is_some_and(|entry| !entry.denied),
+            |_, _| entries.next().is_some_and(|entry| entry.denial.is_none()),
             &mut kept,
         );
         super::drop_admin_client(header, &mut kept);
@@ -147,42 +156,50 @@ pub(crate) fn answer(
     frame: &mut [u8],
 ) -> Result<FetchStep, Close> {
     let mut pending = pending;
-    let (session_id_at, rewrite, masks, seen) =
-        {
-            let response =
-                FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
-            let mut masks: Vec<(String, MaskPlanId)> = Vec::new();
-            let mut seen: Vec<Delivered> = Vec::new();
-            for topic in response.topics() {
-                // Asked in full only where the right went, so that its loss is recorded as a denial.
-                let readable =
-                    ask.still_reads(topic.name) || ask.topic(Operation::Read, topic.name).is_ok();
-                let plan = ask.mask_plan(topic.name).filter(|_| readable);
-                for partition in topic.partitions() {
-                    let Some(entry) = pending.entries.iter_mut().find(|entry| {
-                        entry.partition == partition.index && entry.topic == topic.name
-                    }) else {
-                        return Err(Close::BrokerMalformed(
-                            "an answer for a partition that was not asked for".into(),
-                        ));
-                    };
-                    if !readable {
-                        entry.denied = true;
-                    } else if plan.is_none() {
+    let (session_id_at, rewrite, masks, seen) = {
+        let response =
+            FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
+        let mut masks: Vec<(AskedTopic, MaskPlanId)> = Vec::new();
+        let mut seen: Vec<Delivered> = Vec::new();
+        let mut at = 0;
+        for topic in response.topics() {
+            let mut readable = None;
+            for partition in topic.partitions() {
+                at = pending.position(at, topic.key, partition.index).ok_or(
+                    Close::BrokerMalformed(
+                        "an answer for a partition that was not asked for".into(),
+                    ),
+                )?;
+                let Some(entry) = pending.entries.get_mut(at) else {
+                    continue;
+                };
+                let plan = match readable {
+                    Some(plan) => plan,
+                    None => {
+                        let plan = still_readable(ask, &entry.topic);
+                        if let Some(Some(plan)) = plan {
+                            masks.push((entry.topic.clone(), plan));
+                        }
+                        *readable.insert(plan)
+                    }
+                };
+                match plan {
+                    None => entry.denial = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                    Some(Some(_)) => {}
+                    Some(None) => {
                         let records = response.records(&partition).unwrap_or_default();
                         let mut delivered = interval(records, entry.fetch_offset);
-                        delivered.topic = topic.name.to_owned();
+                        delivered.topic = entry.topic.to_string();
                         delivered.partition = partition.index;
                         delivered.error = partition.error.0;
                         seen.push(delivered);
                     }
                 }
-                masks.extend(plan.map(|plan| (topic.name.to_owned(), plan)));
             }
-            let rewrite =
-                response.has_unknown_tags() || pending.entries.iter().any(|entry| entry.denied);
-            (response.session_id_at, rewrite, masks, seen)
-        };
+        }
+        let rewrite = response.may_carry_addresses() || pending.denied_count() > 0;
+        (response.session_id_at, rewrite, masks, seen)
+    };
     if !masks.is_empty() {
         return Ok(FetchStep::Mask(Box::new(MaskJob::new(
             ask.snapshot(),
@@ -214,16 +231,38 @@ pub(crate) fn answer(
     Ok(FetchStep::AsItIs)
 }
 
+/// Whether a topic may still be read, and through which mask. Asked in full only where the right went, so that its loss is
+/// recorded as a denial.
+fn still_readable(ask: &mut Asker<'_>, topic: &str) -> Option<Option<MaskPlanId>> {
+    let readable = ask.still_reads(topic) || ask.topic(Operation::Read, topic).is_ok();
+    readable.then(|| ask.mask_plan(topic))
+}
+
 impl PendingFetch {
     pub(crate) fn version(&self) -> i16 {
         self.version
     }
 
-    pub(crate) fn fetch_offset(&self, topic: &str, partition: i32) -> i64 {
+    fn denied_count(&self) -> usize {
+        let denied = self.entries.iter().filter(|entry| entry.denial.is_some());
+        denied.count()
+    }
+
+    /// Which entry a partition of the answer belongs to. Brokers answer in the request's order, so it is looked for from
+    /// where the one before was found.
+    fn position(&self, from: usize, topic: TopicKey<'_>, partition: i32) -> Option<usize> {
+        let is = |at: &usize| {
+            self.entries
+                .get(*at)
+                .is_some_and(|entry| entry.partition == partition && entry.topic.key() == topic)
+        };
+        (from..self.entries.len()).chain(0..from).find(is)
+    }
+
+    pub(crate) fn fetch_offset(&self, topic: TopicKey<'_>, partition: i32) -> i64 {
         let asked = self
-            .entries
-            .iter()
-            .find(|entry| entry.partition == partition && entry.topic == topic);
+            .position(0, topic, partition)
+            .and_then(|at| self.entries.get(at));
         asked.map_or(0, |entry| entry.fetch_offset)
     }
 
@@ -233,7 +272,7 @@ impl PendingFetch {
         correlation_id: i32,
         frame: &[u8],
         records: impl FnMut(
-            &str,
+            TopicKey<'_>,
             &sluice_kafka::views::FetchedPartition,
             &[u8],
             &mut Vec<u8>,
@@ -256,16 +295,15 @@ impl PendingFetch {
     }
 
     fn merge_entries(&self) -> Vec<MergeEntry<'_>> {
-        let denial = WireDenial {
-            error: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
-            message: None,
-        };
         self.entries
             .iter()
             .map(|entry| MergeEntry {
-                topic: &entry.topic,
+                topic: entry.topic.key(),
                 partition: entry.partition,
-                denial: entry.denied.then_some(denial),
+                denial: entry.denial.map(|error| WireDenial {
+                    error,
+                    message: None,
+                }),
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::{
-    Denial as WireDenial, MergeEntry, ProduceRequest, ProduceResponse, produce_response,
+    Denial as WireDenial, MergeEntry, ProduceRequest, ProduceResponse, TopicKey, produce_response,
 };
 use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::Operation;
@@ -12,8 +12,11 @@ use crate::decide::Rule;
 use crate::environment::Standing;
 use crate::error::Close;
 use crate::limits::APPROVAL_THROTTLE_MS_MAX;
+use crate::memory::AskedTopic;
 use crate::order_gate::{Stream, Turn};
 use crate::record::Delivered;
+
+const UNKNOWN_TOPIC_ID: &str = "Sluice: this topic id is not known here; ask for metadata";
 
 /// What the answer to a Produce is merged with.
 #[derive(Debug, Default)]
@@ -26,7 +29,7 @@ pub(crate) struct PendingProduce {
 
 #[derive(Debug)]
 struct Entry {
-    topic: String,
+    topic: AskedTopic,
     partition: i32,
     records_count: i32,
     denial: Option<(ErrorCode, String)>,
@@ -54,11 +57,23 @@ pub(crate) fn decide(
     };
     let repeated = repeated(&request);
     for topic in request.topics() {
-        let access = ask.topic(Operation::Write, topic.name);
+        let Some(named) = ask.resolve(topic.key) else {
+            let unknown = AskedTopic::new(topic.key, "".into());
+            pending
+                .entries
+                .extend(topic.partitions().map(|partition| Entry {
+                    topic: unknown.clone(),
+                    partition: partition.index,
+                    records_count: 0,
+                    denial: Some((ErrorCode::UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_ID.to_owned())),
+                }));
+            continue;
+        };
+        let access = ask.topic(Operation::Write, &named);
         let mut goes_on = false;
         for partition in topic.partitions() {
             let mut records_count = 0;
-            let batch = match repeated.contains(&(topic.name, partition.index)) {
+            let batch = match repeated.contains(&(topic.key, partition.index)) {
                 true => Err(ErrorCode::INVALID_RECORD),
                 false => sole_batch(partition.records),
             };
@@ -69,25 +84,25 @@ pub(crate) fn decide(
                 }
                 (None, Ok(()), Err(error)) => {
                     let text = "a partition is named once, with one record batch of format 2";
-                    ask.rejected(topic.name, partition.index, text);
+                    ask.rejected(&named, partition.index, text);
                     Some((error, format!("Sluice: {text}")))
                 }
                 (None, Ok(()), Ok(batch)) => {
                     records_count = batch.record_count;
                     let throttle_ms = &mut pending.throttle_ms;
-                    write(ask, topic.name, partition.index, &batch, throttle_ms).err()
+                    write(ask, &named, partition.index, &batch, throttle_ms).err()
                 }
             };
             goes_on |= denial.is_none();
             pending.entries.push(Entry {
-                topic: topic.name.to_owned(),
+                topic: named.clone(),
                 partition: partition.index,
                 records_count,
                 denial,
             });
         }
         if access.is_ok() && !goes_on {
-            ask.withdraw(Operation::Write, topic.name);
+            ask.withdraw(Operation::Write, &named);
         }
     }
     let denied = pending
@@ -138,13 +153,16 @@ pub(crate) fn answer(
         ProduceResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
     for topic in response.topics() {
         for partition in topic.partitions() {
-            let counts = pending
+            let asked = pending
                 .entries
                 .iter()
-                .find(|entry| entry.partition == partition.index && entry.topic == topic.name)
-                .map_or(0, |entry| entry.records_count);
+                .find(|entry| entry.partition == partition.index && entry.topic.key() == topic.key)
+                .ok_or(Close::BrokerMalformed(
+                    "an answer for a partition that was not asked for".into(),
+                ))?;
+            let counts = asked.records_count;
             ask.delivered(Delivered {
-                topic: topic.name.to_owned(),
+                topic: asked.topic.to_string(),
                 partition: partition.index,
                 first_offset: partition.base_offset,
                 last_offset: last_offset(partition.base_offset, counts),
@@ -176,7 +194,7 @@ fn merge(
         .entries
         .iter()
         .map(|entry| MergeEntry {
-            topic: &entry.topic,
+            topic: entry.topic.key(),
             partition: entry.partition,
             denial: entry.denial.as_ref().map(|(error, message)| WireDenial {
                 error: *error,
@@ -203,14 +221,14 @@ fn last_offset(base_offset: i64, records_count: i32) -> i64 {
 }
 
 /// Partitions that a request names more than once: which of their batches would count is anybody's guess.
-fn repeated<'a>(request: &ProduceRequest<'a>) -> Vec<(&'a str, i32)> {
-    let mut named: Vec<(&str, i32)> = request
+fn repeated<'a>(request: &ProduceRequest<'a>) -> Vec<(TopicKey<'a>, i32)> {
+    let mut named: Vec<(TopicKey<'_>, i32)> = request
         .topics()
         .flat_map(|topic| {
-            let name = topic.name;
+            let key = topic.key;
             topic
                 .partitions()
-                .map(move |partition| (name, partition.index))
+                .map(move |partition| (key, partition.index))
         })
         .collect();
     named.sort_unstable();

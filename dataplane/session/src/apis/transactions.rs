@@ -1,16 +1,23 @@
-//! Producers and transactions: InitProducerId (22), AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26).
+//! Producers and transactions: InitProducerId (22), AddPartitionsToTxn (24), AddOffsetsToTxn (25), EndTxn (26),
+//! DescribeProducers (61), DescribeTransactions (65), ListTransactions (66).
 
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
+use kafka_protocol::messages::describe_producers_response::{
+    PartitionResponse, TopicResponse as ProducersOfTopic,
+};
+use kafka_protocol::messages::describe_transactions_response::TransactionState;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
-    AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
-    InitProducerIdResponse,
+    AddPartitionsToTxnResponse, DescribeProducersRequest, DescribeProducersResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
+    InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest,
+    ListTransactionsResponse,
 };
 use sluice_policy::Operation;
 
-use super::{Asker, ColdApi, Verdict, code};
+use super::{Asker, ColdApi, Verdict, code, names};
 
 pub(crate) struct InitProducerId;
 
@@ -151,5 +158,121 @@ impl ColdApi for EndTxn {
         if version >= 5 && response.error_code == code::NONE && response.producer_id.0 >= 0 {
             ask.learn_producer_id(response.producer_id.0);
         }
+    }
+}
+
+pub(crate) struct DescribeProducers;
+
+impl ColdApi for DescribeProducers {
+    type Request = DescribeProducersRequest;
+    type Response = DescribeProducersResponse;
+    type Pending = Vec<ProducersOfTopic>;
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        request: &mut DescribeProducersRequest,
+    ) -> Verdict<Self::Pending, DescribeProducersResponse> {
+        let mut denied = Vec::new();
+        request.topics.retain(|topic| {
+            let Err(denial) = ask.topic(Operation::Read, &topic.name) else {
+                return true;
+            };
+            let mut refusal = ProducersOfTopic::default();
+            refusal.name = topic.name.clone();
+            for partition in &topic.partition_indexes {
+                let mut answer = PartitionResponse::default();
+                answer.partition_index = *partition;
+                answer.error_code = code::TOPIC_AUTHORIZATION_FAILED;
+                answer.error_message = Some(names::text(&denial.message()));
+                refusal.partitions.push(answer);
+            }
+            denied.push(refusal);
+            false
+        });
+        if request.topics.is_empty() && !denied.is_empty() {
+            let mut response = DescribeProducersResponse::default();
+            response.topics = denied;
+            return Verdict::Answer(response);
+        }
+        Verdict::Forward(denied)
+    }
+
+    fn answer(
+        _: &mut Asker<'_>,
+        _version: i16,
+        denied: Self::Pending,
+        response: &mut DescribeProducersResponse,
+    ) {
+        response.topics.extend(denied);
+    }
+}
+
+pub(crate) struct DescribeTransactions;
+
+impl ColdApi for DescribeTransactions {
+    type Request = DescribeTransactionsRequest;
+    type Response = DescribeTransactionsResponse;
+    type Pending = Vec<TransactionState>;
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        request: &mut DescribeTransactionsRequest,
+    ) -> Verdict<Self::Pending, DescribeTransactionsResponse> {
+        let mut denied = Vec::new();
+        request.transactional_ids.retain(|id| {
+            if ask.transactional_id(Operation::Describe, id).is_ok() {
+                return true;
+            }
+            let mut refusal = TransactionState::default();
+            refusal.transactional_id = id.clone();
+            refusal.error_code = code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            denied.push(refusal);
+            false
+        });
+        if request.transactional_ids.is_empty() && !denied.is_empty() {
+            let mut response = DescribeTransactionsResponse::default();
+            response.transaction_states = denied;
+            return Verdict::Answer(response);
+        }
+        Verdict::Forward(denied)
+    }
+
+    fn answer(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        denied: Self::Pending,
+        response: &mut DescribeTransactionsResponse,
+    ) {
+        for state in &mut response.transaction_states {
+            state
+                .topics
+                .retain(|topic| ask.may_describe_topic(&topic.topic));
+        }
+        response.transaction_states.extend(denied);
+    }
+}
+
+/// Names nothing; the answer is filtered.
+pub(crate) struct ListTransactions;
+
+impl ColdApi for ListTransactions {
+    type Request = ListTransactionsRequest;
+    type Response = ListTransactionsResponse;
+    type Pending = ();
+
+    fn decide(
+        _: &mut Asker<'_>,
+        _version: i16,
+        _: &mut ListTransactionsRequest,
+    ) -> Verdict<(), ListTransactionsResponse> {
+        Verdict::Forward(())
+    }
+
+    fn answer(ask: &mut Asker<'_>, _version: i16, (): (), response: &mut ListTransactionsResponse) {
+        response
+            .transaction_states
+            .retain(|state| ask.may_describe_transactional_id(&state.transactional_id));
     }
 }

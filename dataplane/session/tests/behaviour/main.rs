@@ -13,4 +13,5 @@ mod metadata;
 mod order;
 mod produce;
 mod protected;
+mod topic_ids;
 mod topics;

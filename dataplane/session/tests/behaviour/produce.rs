@@ -9,7 +9,7 @@ use crate::support::facts::{TRANSACTIONAL_ID, WRITE};
 use crate::support::frames::{self, produce, produce_results, produced};
 use crate::support::{Place, Rig};
 
-const VERSIONS: std::ops::RangeInclusive<i16> = 3..=12;
+const VERSIONS: std::ops::RangeInclusive<i16> = 3..=13;
 
 /// What the client reads when everything is answered here.
 #[track_caller]
@@ -111,7 +111,7 @@ fn splits_a_mixed_request_and_merges_the_answers_in_its_order() {
             .flat_map(|topic| {
                 topic.partition_data.iter().map(|data| {
                     (
-                        topic.name.to_string(),
+                        frames::name_of(&topic.name, topic.topic_id),
                         data.index,
                         data.records.clone().unwrap(),
                     )

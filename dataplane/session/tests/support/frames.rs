@@ -11,6 +11,7 @@ use kafka_protocol::messages::{
     TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use uuid::Uuid;
 
 pub const CLIENT_ID: &str = "app-1";
 
@@ -175,6 +176,24 @@ pub fn sasl_answer(frame: &[u8]) -> SaslAuthenticateResponse {
 
 // Produce and Fetch
 
+/// The id that [`world`](super::world) knows for a topic: the start of its name, so that a test can read it.
+pub fn topic_id(name: &str) -> Uuid {
+    let mut id = [0; 16];
+    let length = name.len().min(id.len());
+    id[..length].copy_from_slice(&name.as_bytes()[..length]);
+    Uuid::from_bytes(id)
+}
+
+/// The name of a topic, in whichever way the version carries it.
+pub fn name_of(name: &TopicName, id: Uuid) -> String {
+    if !name.is_empty() {
+        return name.to_string();
+    }
+    let id = id.into_bytes();
+    let end = id.iter().position(|byte| *byte == 0).unwrap_or(id.len());
+    String::from_utf8_lossy(&id[..end]).into_owned()
+}
+
 /// Topic, then partition and records.
 pub type Batches<'a> = [(&'a str, Vec<(i32, Vec<u8>)>)];
 
@@ -187,6 +206,7 @@ pub fn produce(acks: i16, topics: &Batches<'_>) -> ProduceRequest {
         });
         TopicProduceData::default()
             .with_name(topic(name))
+            .with_topic_id(topic_id(name))
             .with_partition_data(partitions.collect())
     });
     ProduceRequest::default()
@@ -209,6 +229,7 @@ pub fn produced(topics: &[(&str, Vec<(i32, i64)>)]) -> ProduceResponse {
         });
         TopicProduceResponse::default()
             .with_name(topic(name))
+            .with_topic_id(topic_id(name))
             .with_partition_responses(partitions.collect())
     });
     ProduceResponse::default().with_responses(topics.collect())
@@ -219,7 +240,7 @@ pub fn produce_results(answer: &ProduceResponse) -> Vec<(String, i32, i16, i64)>
     let results = answer.responses.iter().flat_map(|topic| {
         topic.partition_responses.iter().map(|partition| {
             (
-                topic.name.to_string(),
+                name_of(&topic.name, topic.topic_id),
                 partition.index,
                 partition.error_code,
                 partition.base_offset,
@@ -240,6 +261,7 @@ pub fn fetch(topics: &[(&str, Vec<(i32, i64)>)]) -> FetchRequest {
         });
         FetchTopic::default()
             .with_topic(topic(name))
+            .with_topic_id(topic_id(name))
             .with_partitions(partitions.collect())
     });
     FetchRequest::default()
@@ -262,6 +284,7 @@ pub fn fetched(topics: &Batches<'_>) -> FetchResponse {
         });
         FetchableTopicResponse::default()
             .with_topic(topic(name))
+            .with_topic_id(topic_id(name))
             .with_partitions(partitions.collect())
     });
     FetchResponse::default().with_responses(topics.collect())
@@ -273,7 +296,7 @@ pub fn fetch_results(answer: &FetchResponse) -> Vec<(String, i32, i16, Vec<u8>)>
         topic.partitions.iter().map(|partition| {
             let records = partition.records.as_deref().unwrap_or_default().to_vec();
             (
-                topic.topic.to_string(),
+                name_of(&topic.topic, topic.topic_id),
                 partition.partition_index,
                 partition.error_code,
                 records,

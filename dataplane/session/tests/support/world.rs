@@ -18,7 +18,7 @@ use sluice_session::registry::{ProducerIds, TopicIds};
 
 use super::issuer::Issuer;
 
-/// The policy that most tests use. `writer`, `other-writer`, `reader`, `clear-reader` and `admin` are services.
+/// The policy that most tests use. `writer`, `other-writer`, `reader`, `clear-reader`, `admin` and `operator` are services.
 pub const POLICY: &str = r#"
 kind: Role
 metadata: {name: writer}
@@ -48,6 +48,13 @@ spec:
   permissions:
     - {operations: [Create, Delete, Alter, AlterConfigs, DescribeConfigs, Describe], topics: [{prefix: ""}]}
     - {effect: deny, operations: [Create, Delete, Alter, AlterConfigs, DescribeConfigs, Describe], topics: [secret]}
+---
+kind: Role
+metadata: {name: cluster-admin}
+spec:
+  permissions:
+    - {operations: [Alter, AlterConfigs, Describe], cluster: true}
+    - {operations: [Describe], transactional_ids: [tx-1]}
 ---
 kind: Mask
 metadata: {name: personal}
@@ -88,7 +95,26 @@ spec: {match: {issuer: demo, claims: {sub: clear-reader}}, owner: bob, roles: [c
 kind: Binding
 metadata: {name: admin}
 spec: {match: {issuer: demo, claims: {sub: admin}}, owner: carol, roles: [topic-admin]}
+---
+kind: Binding
+metadata: {name: operator}
+spec: {match: {issuer: demo, claims: {sub: operator}}, owner: dora, roles: [cluster-admin]}
 "#;
+
+/// Topics whose ids a broker's answer has named.
+const TOPICS: [&str; 11] = [
+    "orders",
+    "clicks",
+    "payments",
+    "masked",
+    "masked-too",
+    "sealed",
+    "ledger",
+    "hidden",
+    "secret",
+    "other",
+    "nowhere",
+];
 
 /// 2027-01-15 08:00:00 UTC.
 pub const START_UNIX_S: i64 = 1_800_000_000;
@@ -248,10 +274,14 @@ pub struct FakeShared {
 
 impl Default for FakeShared {
     fn default() -> Self {
+        let mut topic_ids = TopicIds::default();
+        for name in TOPICS {
+            topic_ids.learn(super::frames::topic_id(name).into_bytes(), name);
+        }
         Self {
             gate: RefCell::default(),
             producer_ids: RefCell::default(),
-            topic_ids: RefCell::default(),
+            topic_ids: RefCell::new(topic_ids),
             standing: RefCell::new(Standing::Open),
             asked: RefCell::default(),
             unknown_keys_count: Cell::new(0),

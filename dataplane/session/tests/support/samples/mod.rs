@@ -1,5 +1,6 @@
 //! One well-formed request, with its answer, for every API and version that is served.
 
+mod administration;
 mod objects;
 
 use super::batch::plain;
@@ -84,6 +85,8 @@ pub fn samples() -> Vec<Sample> {
     groups(&mut all);
     objects::topics(&mut all);
     objects::transactions(&mut all);
+    administration::cluster(&mut all);
+    administration::described(&mut all);
     all
 }
 

@@ -1,0 +1,94 @@
+//! What one session remembers, so that its requests ask the process-wide tables once and not each time.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use sluice_kafka::views::TopicKey;
+
+use crate::limits::SESSION_TOPIC_IDS_MAX;
+
+/// A session's own copies. Each entry is true for ever, so none is ever invalidated: a producer id does not change its
+/// owner, and a topic that is created again has another id.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The producer id that was claimed last.
+    pub(crate) claimed_producer_id: Option<i64>,
+    /// Ids and names of the topics used; a ring once it is full.
+    topics: Vec<([u8; 16], Arc<str>)>,
+    oldest: usize,
+    last: usize,
+}
+
+impl Memory {
+    /// The name of a topic id. Most requests name the topic that the one before named.
+    pub(crate) fn topic_name(&mut self, id: &[u8; 16]) -> Option<Arc<str>> {
+        let is = |entry: &&([u8; 16], Arc<str>)| entry.0 == *id;
+        if let Some((_, name)) = self.topics.get(self.last).filter(is) {
+            return Some(name.clone());
+        }
+        self.last = self.topics.iter().position(|entry| is(&entry))?;
+        self.topics.get(self.last).map(|(_, name)| name.clone())
+    }
+
+    pub(crate) fn learn_topic(&mut self, id: [u8; 16], name: Arc<str>) {
+        if self.topics.len() < SESSION_TOPIC_IDS_MAX {
+            self.topics.push((id, name));
+            return;
+        }
+        if let Some(entry) = self.topics.get_mut(self.oldest) {
+            *entry = (id, name);
+        }
+        self.oldest = self.oldest.wrapping_add(1) % SESSION_TOPIC_IDS_MAX;
+    }
+}
+
+/// A topic as a hot request names it, with the name by which policy knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct AskedTopic {
+    id: Option<[u8; 16]>,
+    name: Arc<str>,
+}
+
+impl AskedTopic {
+    pub(crate) fn new(key: TopicKey<'_>, name: Arc<str>) -> Self {
+        let id = match key {
+            TopicKey::Name(_) => None,
+            TopicKey::Id(id) => Some(id),
+        };
+        Self { id, name }
+    }
+
+    pub(crate) fn key(&self) -> TopicKey<'_> {
+        match self.id {
+            None => TopicKey::Name(&self.name),
+            Some(id) => TopicKey::Id(id),
+        }
+    }
+}
+
+impl Deref for AskedTopic {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_topic_is_forgotten_where_there_is_no_room() {
+        let mut memory = Memory::default();
+        let id = |n: usize| (n as u128).to_be_bytes();
+        for n in 0..=SESSION_TOPIC_IDS_MAX {
+            memory.learn_topic(id(n), n.to_string().into());
+        }
+        assert_eq!(memory.topic_name(&id(0)), None);
+        for n in [1, SESSION_TOPIC_IDS_MAX, 2, 2] {
+            assert_eq!(memory.topic_name(&id(n)).as_deref(), Some(&*n.to_string()));
+        }
+        assert_eq!(memory.topics.len(), SESSION_TOPIC_IDS_MAX);
+    }
+}
