@@ -1,13 +1,17 @@
 //! What policy denies, as clients see it, and that nothing of it reached the broker.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::{Answer, Client, Driver, Kafka, Oidc, Records, Sluice, SluiceOptions, unique};
+use sluice_tests::{
+    Answer, Client, Driver, Kafka, Oidc, Records, Sluice, SluiceOptions, unique, wait_for,
+};
 
 use crate::gateway::{
     GROUP_AUTHORIZATION_FAILED, POLICY_VIOLATION, TOPIC_AUTHORIZATION_FAILED,
-    TRANSACTIONAL_ID_AUTHORIZATION_FAILED, group, sluice_with_policy, stored_end, stored_values,
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED, close, group, produce_open, sluice_with_policy,
+    stored_end, stored_values,
 };
 
 const CLUSTER_AUTHORIZATION_FAILED: i64 = 31;
@@ -298,6 +302,57 @@ fn an_administrator_does_what_policy_allows() {
             Some(UNKNOWN_TOPIC_OR_PARTITION),
             "{seen:?}"
         );
+    }
+}
+
+/// Java names topics by id once the broker does. A topic that is created again has another id, and one name.
+#[test]
+fn a_topic_named_by_id_is_decided_by_name_and_may_be_created_again() {
+    const FIRST_VERSION_WITH_IDS: i64 = 13;
+    let oidc = Oidc::shared();
+    let sluice = sluice_with_policy(&SluiceOptions::default());
+    let topic = sluice.topic("orders");
+    let login = |who: &str| sluice.client(oidc.login(who));
+    let writer = login("svc-orders");
+    let name = unique("by-id");
+    let write = || produce_open(Driver::java(), &writer, &name, &topic, "v");
+    assert_eq!(write().offsets(), [0]);
+
+    let again = json!({"topic": topic, "partitions": 1});
+    let administrator = login("carol");
+    let administer = |verb: &str| {
+        Driver::java()
+            .order(verb, &administrator, again.clone())
+            .ok();
+    };
+    administer("delete_topic");
+    wait_for("a new topic of that name", Duration::from_secs(60), || {
+        let created = Driver::java().order("create_topic", &administrator, again.clone());
+        created.error_code().is_none().then_some(())
+    });
+    assert_eq!(write().offsets(), [0], "the first record of the new topic");
+    let reader = login("analytics").with("group.id", group());
+    let read = Driver::java().order(
+        "consume",
+        &reader,
+        json!({"assign": [{"topic": topic, "offset": 0}], "count": 1}),
+    );
+    assert_eq!(read.ok()["records"].as_array().map(Vec::len), Some(1));
+    close(Driver::java(), &writer, &name);
+
+    for api_key in [0, 1] {
+        let by_id = wait_for(
+            "evidence of a request by id",
+            Duration::from_secs(60),
+            || {
+                let found = sluice.evidence(oidc, &["--topic", &topic, "--kind", "Outcome"]);
+                found
+                    .into_iter()
+                    .find(|record| record["api_key"] == json!(api_key))
+            },
+        );
+        let version = by_id["api_version"].as_i64();
+        assert!(version >= Some(FIRST_VERSION_WITH_IDS), "{by_id}");
     }
 }
 
