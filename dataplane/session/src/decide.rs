@@ -129,6 +129,25 @@ impl<'a> Asker<'a> {
         self.ask(operation, ResourceRef::Topic(name))
     }
 
+    /// Create may be permitted on the cluster for every topic, as brokers have it. A rule that denies it on the topic itself
+    /// still wins.
+    pub(crate) fn topic_or_cluster(
+        &mut self,
+        operation: Operation,
+        name: &str,
+    ) -> Result<(), Denial> {
+        let tables = &self.snapshot.tables;
+        let topic = ResourceRef::Topic(name);
+        let on_topic = tables.decide(self.rights, self.api_key, operation, topic);
+        if !matches!(on_topic, Decision::Deny(Reason::NotPermitted)) {
+            return self.settle(operation, topic, on_topic);
+        }
+        match tables.decide(self.rights, self.api_key, operation, ResourceRef::Cluster) {
+            Decision::Deny(_) => self.settle(operation, topic, on_topic),
+            Decision::Allow(permit) => self.settle(operation, topic, Decision::Allow(permit)),
+        }
+    }
+
     pub(crate) fn group(&mut self, operation: Operation, name: &str) -> Result<(), Denial> {
         self.ask(operation, ResourceRef::Group(name))
     }
@@ -151,11 +170,20 @@ impl<'a> Asker<'a> {
     }
 
     fn ask(&mut self, operation: Operation, resource: ResourceRef<'_>) -> Result<(), Denial> {
-        match self
+        let decision = self
             .snapshot
             .tables
-            .decide(self.rights, self.api_key, operation, resource)
-        {
+            .decide(self.rights, self.api_key, operation, resource);
+        self.settle(operation, resource, decision)
+    }
+
+    fn settle(
+        &mut self,
+        operation: Operation,
+        resource: ResourceRef<'_>,
+        decision: Decision,
+    ) -> Result<(), Denial> {
+        match decision {
             Decision::Allow(permit) => {
                 self.durability = self.durability.max(permit.obligations().durability);
                 self.permits.push(permit);
@@ -278,6 +306,13 @@ impl<'a> Asker<'a> {
         self.snapshot
             .tables
             .group(self.rights, name)
+            .contains(Operation::Describe)
+    }
+
+    pub(crate) fn may_describe_cluster(&self) -> bool {
+        self.snapshot
+            .tables
+            .cluster(self.rights)
             .contains(Operation::Describe)
     }
 

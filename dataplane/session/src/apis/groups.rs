@@ -105,9 +105,11 @@ impl ColdApi for ListGroups {
     }
 
     fn answer(ask: &mut Asker<'_>, _version: i16, (): (), response: &mut ListGroupsResponse) {
-        response
-            .groups
-            .retain(|group| ask.may_describe_group(&group.group_id));
+        if !ask.may_describe_cluster() {
+            response
+                .groups
+                .retain(|group| ask.may_describe_group(&group.group_id));
+        }
     }
 }
 

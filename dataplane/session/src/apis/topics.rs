@@ -46,7 +46,7 @@ impl ColdApi for CreateTopics {
                 .iter()
                 .map(|config| (&*config.name, config.value.as_deref()))
                 .collect();
-            let denial = match ask.topic(Operation::Create, &topic.name) {
+            let denial = match ask.topic_or_cluster(Operation::Create, &topic.name) {
                 Err(denial) => denial,
                 Ok(()) => match ask.topic_change(
                     Operation::Create,
@@ -286,6 +286,9 @@ impl ColdApi for CreatePartitions {
     }
 }
 
+/// Of those that a topic's name may have.
+const LEAST_CHARACTER: char = '-';
+
 pub(crate) struct DescribeTopicPartitions;
 
 impl ColdApi for DescribeTopicPartitions {
@@ -338,13 +341,20 @@ impl ColdApi for DescribeTopicPartitions {
                 topic.topic_authorized_operations = ask.topic_operations(name);
             }
         }
-        if response
-            .next_cursor
-            .as_ref()
-            .is_some_and(|cursor| !ask.may_describe_topic(&cursor.topic_name))
+        if let Some(cursor) = &mut response.next_cursor
+            && !ask.may_describe_topic(&cursor.topic_name)
         {
-            // The cursor would name a hidden topic; the client starts the next page at the next visible one.
-            response.next_cursor = None;
+            // The cursor names a hidden topic. Brokers list in the order of names, so the next page may as well start right
+            // behind the last topic that is shown: no name sorts between that one and itself with the least character.
+            match response.topics.last().and_then(|topic| topic.name.as_ref()) {
+                Some(last) => {
+                    cursor.topic_name =
+                        names::topic(&format!("{}{LEAST_CHARACTER}", last.as_str()));
+                    cursor.partition_index = 0;
+                }
+                // A whole page of hidden topics: there is no place to go on from that would not tell of them.
+                None => response.next_cursor = None,
+            }
         }
         response.topics.extend(denied);
     }
