@@ -447,7 +447,7 @@ fn rebuilds_with_other_records_whatever_their_length() {
                         denied.partition_index = partition.partition_index;
                         denied.error_code = error.0;
                         denied.high_watermark = -1;
-                        denied.aborted_transactions = None;
+                        denied.aborted_transactions = Some(Vec::new());
                         denied.records = Some(Bytes::new());
                         *partition = denied;
                     }
@@ -533,7 +533,10 @@ fn merges_denials_so_that_the_partitions_match_the_request() {
             ]
         );
         assert_eq!(merged.responses[0].partitions[1].high_watermark, -1);
-        assert_eq!(merged.responses[0].partitions[1].aborted_transactions, None);
+        assert_eq!(
+            merged.responses[0].partitions[1].aborted_transactions,
+            Some(Vec::new())
+        );
 
         let mut denied = Vec::new();
         let keep = fetch_response::keep_records;

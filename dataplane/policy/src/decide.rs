@@ -20,6 +20,8 @@ pub struct Rights {
     /// Pattern tables of what the roles clear; most have none.
     clears: Box<[u32]>,
     cluster: OperationSet,
+    /// Without what Write on some topic implies.
+    cluster_stated: OperationSet,
     cluster_denied: OperationSet,
 }
 
@@ -110,6 +112,7 @@ impl Tables {
             revision: self.revision(),
             clears: clears.collect(),
             cluster: cluster.union(idempotent),
+            cluster_stated: cluster,
             cluster_denied,
             roles: held.into(),
         }
@@ -162,6 +165,15 @@ impl Tables {
     #[must_use]
     pub fn transactional_id(&self, rights: &Rights, id: &str) -> OperationSet {
         self.allowed_named(rights, roles::TRANSACTIONAL_IDS, id)
+    }
+
+    /// What brokers tell of the cluster as authorized operations (KIP-430): what is stated, without what KIP-679 implies.
+    #[must_use]
+    pub fn cluster_stated(&self, rights: &Rights) -> OperationSet {
+        match rights.revision == self.revision() {
+            true => rights.cluster_stated.without(rights.cluster_denied),
+            false => OperationSet::EMPTY,
+        }
     }
 
     /// What may be done with the cluster. Whoever may write to some topic may start an idempotent producer.

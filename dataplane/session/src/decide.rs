@@ -6,8 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
 use sluice_policy::{
-    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
-    Rights, TopicChange,
+    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceRef, Rights, TopicChange,
 };
 use uuid::Uuid;
 
@@ -27,7 +26,6 @@ pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
 #[derive(Debug, Clone)]
 pub(crate) struct Denial {
     reason: Reason,
-    kind: ResourceKind,
     text: String,
 }
 
@@ -39,10 +37,6 @@ impl Denial {
 
     pub(crate) fn is_immutable(&self) -> bool {
         self.reason.is_immutable()
-    }
-
-    pub(crate) fn is_topic(&self) -> bool {
-        self.kind == ResourceKind::Topic
     }
 }
 
@@ -129,25 +123,6 @@ impl<'a> Asker<'a> {
         self.ask(operation, ResourceRef::Topic(name))
     }
 
-    /// Create may be permitted on the cluster for every topic, as brokers have it. A rule that denies it on the topic itself
-    /// still wins.
-    pub(crate) fn topic_or_cluster(
-        &mut self,
-        operation: Operation,
-        name: &str,
-    ) -> Result<(), Denial> {
-        let tables = &self.snapshot.tables;
-        let topic = ResourceRef::Topic(name);
-        let on_topic = tables.decide(self.rights, self.api_key, operation, topic);
-        if !matches!(on_topic, Decision::Deny(Reason::NotPermitted)) {
-            return self.settle(operation, topic, on_topic);
-        }
-        match tables.decide(self.rights, self.api_key, operation, ResourceRef::Cluster) {
-            Decision::Deny(_) => self.settle(operation, topic, on_topic),
-            Decision::Allow(permit) => self.settle(operation, topic, Decision::Allow(permit)),
-        }
-    }
-
     pub(crate) fn group(&mut self, operation: Operation, name: &str) -> Result<(), Denial> {
         self.ask(operation, ResourceRef::Group(name))
     }
@@ -170,20 +145,11 @@ impl<'a> Asker<'a> {
     }
 
     fn ask(&mut self, operation: Operation, resource: ResourceRef<'_>) -> Result<(), Denial> {
-        let decision = self
+        match self
             .snapshot
             .tables
-            .decide(self.rights, self.api_key, operation, resource);
-        self.settle(operation, resource, decision)
-    }
-
-    fn settle(
-        &mut self,
-        operation: Operation,
-        resource: ResourceRef<'_>,
-        decision: Decision,
-    ) -> Result<(), Denial> {
-        match decision {
+            .decide(self.rights, self.api_key, operation, resource)
+        {
             Decision::Allow(permit) => {
                 self.durability = self.durability.max(permit.obligations().durability);
                 self.permits.push(permit);
@@ -212,11 +178,7 @@ impl<'a> Asker<'a> {
         );
         self.refusals
             .push(Refusal::new(operation, resource, reason.code(), &text));
-        Denial {
-            reason,
-            kind: resource.kind(),
-            text,
-        }
+        Denial { reason, text }
     }
 
     /// Whether the topic's class lets it be changed so; no role is above it.
@@ -267,7 +229,6 @@ impl<'a> Asker<'a> {
         ));
         Denial {
             reason: Reason::NotPermitted,
-            kind: ResourceKind::Cluster,
             text,
         }
     }
@@ -300,6 +261,10 @@ impl<'a> Asker<'a> {
 
     pub(crate) fn may_describe_topic(&self, name: &str) -> bool {
         self.topic_set(name).contains(Operation::Describe)
+    }
+
+    pub(crate) fn may_describe_configs(&self, topic: &str) -> bool {
+        self.topic_set(topic).contains(Operation::DescribeConfigs)
     }
 
     pub(crate) fn may_describe_group(&self, name: &str) -> bool {
@@ -342,7 +307,7 @@ impl<'a> Asker<'a> {
     pub(crate) fn cluster_operations(&self) -> i32 {
         self.snapshot
             .tables
-            .cluster(self.rights)
+            .cluster_stated(self.rights)
             .authorized_operations()
     }
 

@@ -323,10 +323,7 @@ fn put_denied(layout: Layout, index: i32, error: ErrorCode, out: &mut Vec<u8>) {
     if version >= 5 {
         put_i64(out, -1); // log start offset
     }
-    match encoding {
-        Encoding::Classic => put_i32(out, -1), // aborted transactions: null
-        Encoding::Flexible => put_uvarint(out, 0),
-    }
+    put_count(out, encoding, 0); // aborted transactions
     if version >= 11 {
         put_i32(out, -1); // preferred read replica
     }

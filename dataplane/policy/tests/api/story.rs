@@ -187,6 +187,7 @@ fn a_writer_writes_its_own_topic_and_reads_nothing() {
     );
     let rights = tables.rights(&orders.roles);
     assert!(tables.cluster(&rights).contains(Operation::IdempotentWrite));
+    assert!(tables.cluster_stated(&rights).is_empty());
     let idempotent = tables.decide(
         &rights,
         22,

@@ -13,6 +13,7 @@ use super::{Asker, ColdApi, OPERATIONS_UNKNOWN, Verdict, code, names};
 const ENDPOINT_BROKERS: i8 = 1;
 const KEY_TYPE_GROUP: i8 = 0;
 const KEY_TYPE_TRANSACTION: i8 = 1;
+const KEY_TYPE_SHARE: i8 = 2;
 
 pub(crate) struct DescribeCluster;
 
@@ -147,9 +148,13 @@ fn refused(ask: &mut Asker<'_>, key_type: i8, key: &StrBytes) -> Option<Coordina
             ask.transactional_id(Operation::Describe, key).err(),
             code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         ),
-        _ => (
+        KEY_TYPE_SHARE => (
             Some(ask.withheld("share coordinators")),
             code::CLUSTER_AUTHORIZATION_FAILED,
+        ),
+        _ => (
+            Some(ask.withheld("coordinators of an unknown kind")),
+            code::INVALID_REQUEST,
         ),
     };
     let denial = denial?;

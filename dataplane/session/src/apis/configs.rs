@@ -17,13 +17,17 @@ use super::{Asker, ColdApi, Denial, Verdict, code, names};
 
 const RESOURCE_TOPIC: i8 = 2;
 
-fn change_error(denial: &Denial) -> i16 {
+const RESOURCE_GROUP: i8 = 32;
+
+/// The code that a broker has for a resource of this type.
+fn error_of(denial: &Denial, resource_type: i8) -> i16 {
     if denial.is_immutable() {
-        code::POLICY_VIOLATION
-    } else if denial.is_topic() {
-        code::TOPIC_AUTHORIZATION_FAILED
-    } else {
-        code::CLUSTER_AUTHORIZATION_FAILED
+        return code::POLICY_VIOLATION;
+    }
+    match resource_type {
+        RESOURCE_TOPIC => code::TOPIC_AUTHORIZATION_FAILED,
+        RESOURCE_GROUP => code::GROUP_AUTHORIZATION_FAILED,
+        _ => code::CLUSTER_AUTHORIZATION_FAILED,
     }
 }
 
@@ -49,7 +53,7 @@ impl ColdApi for DescribeConfigs {
             };
             let Err(denial) = decided else { return true };
             let mut refusal = DescribeConfigsResult::default();
-            refusal.error_code = change_error(&denial);
+            refusal.error_code = error_of(&denial, resource.resource_type);
             refusal.error_message = Some(names::text(&denial.message()));
             refusal.resource_type = resource.resource_type;
             refusal.resource_name = resource.resource_name.clone();
@@ -103,7 +107,7 @@ impl ColdApi for AlterConfigs {
             };
             let Err(denial) = decided else { return true };
             let mut refusal = AlterConfigsResourceResponse::default();
-            refusal.error_code = change_error(&denial);
+            refusal.error_code = error_of(&denial, resource.resource_type);
             refusal.error_message = Some(names::text(&denial.message()));
             refusal.resource_type = resource.resource_type;
             refusal.resource_name = resource.resource_name.clone();
@@ -163,7 +167,7 @@ impl ColdApi for IncrementalAlterConfigs {
             };
             let Err(denial) = decided else { return true };
             let mut refusal = IncrementalResponse::default();
-            refusal.error_code = change_error(&denial);
+            refusal.error_code = error_of(&denial, resource.resource_type);
             refusal.error_message = Some(names::text(&denial.message()));
             refusal.resource_type = resource.resource_type;
             refusal.resource_name = resource.resource_name.clone();

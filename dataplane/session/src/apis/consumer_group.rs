@@ -117,6 +117,10 @@ impl ColdApi for ConsumerGroupDescribe {
                     "the group reads topics that may not be described",
                 ));
                 group.members.clear();
+                group.group_state = names::text("");
+                group.assignor_name = names::text("");
+                group.group_epoch = 0;
+                group.assignment_epoch = 0;
             }
         }
         response.groups.extend(denied);

@@ -37,10 +37,35 @@ macro_rules! one_group {
 }
 
 one_group! {
-    JoinGroup: JoinGroupRequest => JoinGroupResponse;
     Heartbeat: HeartbeatRequest => HeartbeatResponse;
     LeaveGroup: LeaveGroupRequest => LeaveGroupResponse;
     SyncGroup: SyncGroupRequest => SyncGroupResponse;
+}
+
+pub(crate) struct JoinGroup;
+
+impl ColdApi for JoinGroup {
+    type Request = JoinGroupRequest;
+    type Response = JoinGroupResponse;
+    type Pending = ();
+
+    fn decide(
+        ask: &mut Asker<'_>,
+        version: i16,
+        request: &mut JoinGroupRequest,
+    ) -> Verdict<(), JoinGroupResponse> {
+        if ask.group(Operation::Read, &request.group_id).is_ok() {
+            return Verdict::Forward(());
+        }
+        let mut response = JoinGroupResponse::default();
+        response.error_code = code::GROUP_AUTHORIZATION_FAILED;
+        if version >= 7 {
+            response.protocol_name = None;
+        }
+        Verdict::Answer(response)
+    }
+
+    fn answer(_: &mut Asker<'_>, _version: i16, (): (), _: &mut JoinGroupResponse) {}
 }
 
 pub(crate) struct DescribeGroups;

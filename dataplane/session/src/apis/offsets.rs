@@ -264,7 +264,10 @@ impl ColdApi for OffsetDelete {
         denied: Self::Pending,
         response: &mut OffsetDeleteResponse,
     ) {
-        response.topics.extend(denied);
+        // An error of the group as a whole names no topics.
+        if response.error_code == code::NONE {
+            response.topics.extend(denied);
+        }
     }
 }
 

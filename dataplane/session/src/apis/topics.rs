@@ -46,7 +46,7 @@ impl ColdApi for CreateTopics {
                 .iter()
                 .map(|config| (&*config.name, config.value.as_deref()))
                 .collect();
-            let denial = match ask.topic_or_cluster(Operation::Create, &topic.name) {
+            let denial = match ask.topic(Operation::Create, &topic.name) {
                 Err(denial) => denial,
                 Ok(()) => match ask.topic_change(
                     Operation::Create,
@@ -76,13 +76,23 @@ impl ColdApi for CreateTopics {
 
     fn answer(
         ask: &mut Asker<'_>,
-        _version: i16,
+        version: i16,
         denied: Self::Pending,
         response: &mut CreateTopicsResponse,
     ) {
-        for topic in &response.topics {
+        for topic in &mut response.topics {
             ask.learn_topic_id(topic.topic_id, &topic.name);
             ask.outcome(&topic.name, topic.error_code);
+            // KIP-525: what the topic came to be is a setting, for who may see settings.
+            if version >= 5
+                && topic.error_code == code::NONE
+                && !ask.may_describe_configs(&topic.name)
+            {
+                topic.topic_config_error_code = code::TOPIC_AUTHORIZATION_FAILED;
+                topic.num_partitions = -1;
+                topic.replication_factor = -1;
+                topic.configs = None;
+            }
         }
         response.topics.extend(denied);
     }
@@ -172,11 +182,15 @@ fn by_name_or_id(ask: &mut Asker<'_>, topic: &DeleteTopicState) -> Option<Deleta
             None => {
                 ask.unknown_topic_id(topic.topic_id);
                 refusal.error_code = code::UNKNOWN_TOPIC_ID;
+                refusal.error_message = Some(names::text("no topic with this id is known here"));
                 return Some(refusal);
             }
         },
     };
     let denial = delete_denied(ask, &name)?;
+    if ask.may_describe_topic(&name) {
+        refusal.name = Some(names::topic(&name));
+    }
     refusal.error_code = change_error(&denial, true);
     refusal.error_message = Some(names::text(&denial.message()));
     Some(refusal)
@@ -303,6 +317,16 @@ impl ColdApi for DescribeTopicPartitions {
     ) -> Verdict<Self::Pending, DescribeTopicPartitionsResponse> {
         let mut denied = Vec::new();
         let named = !request.topics.is_empty();
+        // Brokers want the cursor's topic among those that are named. It goes on from there, so what sorts before it is done.
+        if named
+            && let Some(cursor) = &request.cursor
+            && !ask.may_describe_topic(&cursor.topic_name)
+        {
+            request
+                .topics
+                .retain(|topic| *topic.name >= *cursor.topic_name);
+            request.cursor = None;
+        }
         request.topics.retain(|topic| {
             if ask.topic(Operation::Describe, &topic.name).is_ok() {
                 return true;

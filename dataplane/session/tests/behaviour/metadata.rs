@@ -365,8 +365,8 @@ fn coordinators_of_foreign_groups_transactions_and_shares_are_denied() {
             (0, "x-1", 30),
             (1, "tx-9", 53),
             (2, "g-1:0:1", 31),
-            (-1, "g-1", 31),
-            (3, "g-1", 31),
+            (-1, "g-1", 42),
+            (3, "g-1", 42),
         ] {
             if version == 0 && key_type != 0 {
                 continue;

@@ -12,8 +12,9 @@ use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor as NextCursor, DescribeTopicPartitionsResponseTopic,
 };
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DeleteTopicsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    CreatePartitionsRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
 };
 use sluice_evidence::Kind;
 use uuid::Uuid;
@@ -367,6 +368,53 @@ fn creation_is_split_by_right() {
             .error_code,
         29
     );
+}
+
+/// KIP-525: the answer of CreateTopics shows the settings that the topic got.
+#[test]
+fn settings_of_a_created_topic_are_shown_by_right() {
+    use kafka_protocol::messages::create_topics_response::{
+        CreatableTopicConfigs, CreatableTopicResult,
+    };
+    for (operations, shown) in [("Create, DescribeConfigs", true), ("Create", false)] {
+        let policy = crate::support::world::POLICY.replace(
+            "{operations: [Create, Delete, Alter, AlterConfigs, DescribeConfigs, Describe], topics: [{prefix: \"\"}]}",
+            &format!("{{operations: [{operations}], topics: [{{prefix: \"\"}}]}}"),
+        );
+        for version in 5..=7 {
+            let mut rig = Rig::on(crate::support::World::new(&policy));
+            rig.authenticate("admin");
+            let request = CreateTopicsRequest::default()
+                .with_topics(vec![CreatableTopic::default().with_name(topic("orders"))]);
+            rig.client(frames::request(version, 1, &request))
+                .only_forwarded();
+            let config = CreatableTopicConfigs::default().with_name(text("retention.ms"));
+            let created = CreatableTopicResult::default()
+                .with_name(topic("orders"))
+                .with_num_partitions(3)
+                .with_replication_factor(2)
+                .with_configs(Some(vec![config]));
+            let answer = CreateTopicsResponse::default().with_topics(vec![created]);
+            let round = rig.broker(frames::response::<CreateTopicsRequest>(version, 1, &answer));
+            let (_, read) =
+                frames::decode_response::<CreateTopicsRequest>(version, &round.answers[0].bytes);
+            let result = &read.topics[0];
+            let seen = (
+                result.num_partitions,
+                result.replication_factor,
+                result.topic_config_error_code,
+                result.configs.is_some(),
+            );
+            assert_eq!(
+                seen,
+                if shown {
+                    (3, 2, 0, true)
+                } else {
+                    (-1, -1, 29, false)
+                }
+            );
+        }
+    }
 }
 
 #[test]
