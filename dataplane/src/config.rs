@@ -35,17 +35,78 @@ pub struct GatewayConfig {
     pub metrics: Option<SocketAddr>,
 }
 
-/// Client-side listeners: one for bootstrap, one per broker at a port that its node id fixes.
+/// Client-side listeners, and what clients are told of brokers.
 #[derive(Debug, Clone)]
 pub struct Listen {
     /// Address bound.
     pub host: IpAddr,
-    /// Host name that clients are told.
+    /// Host name at which clients bootstrap.
     pub advertised_host: String,
     /// Bootstrap port.
     pub bootstrap_port: u16,
-    /// Broker `n` is at `broker_port_base + n`, so that a restart moves nobody.
-    pub broker_port_base: u16,
+    /// How clients reach each broker.
+    pub brokers: BrokerAddresses,
+}
+
+/// How clients reach each broker. Both ways depend on nothing but the node id, so that a restart moves nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerAddresses {
+    /// Broker `n` is at the advertised host and port `base + n`.
+    Ports {
+        /// Of broker 0.
+        base: u16,
+    },
+    /// Each broker has a name, all at the bootstrap port. TLS says which one the client came for.
+    Names(BrokerNames),
+}
+
+/// Names of brokers, as clients state them in TLS (SNI, RFC 6066 section 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerNames {
+    before: String,
+    after: String,
+}
+
+impl BrokerNames {
+    /// From a DNS name with `{node}` in its first label, such as `broker-{node}.kafka.example`.
+    #[must_use]
+    pub fn parse(pattern: &str) -> Option<Self> {
+        let pattern = pattern.to_ascii_lowercase();
+        let (before, after) = pattern.split_once("{node}")?;
+        let (label, domain) = after.split_once('.')?;
+        let plain = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        let sound = plain(before)
+            && plain(label)
+            && domain
+                .split('.')
+                .all(|label| !label.is_empty() && plain(label));
+        // A digit beside the number would make it another number.
+        let apart = !before.ends_with(|end: char| end.is_ascii_digit())
+            && !label.starts_with(|start: char| start.is_ascii_digit());
+        (sound && apart).then(|| Self {
+            before: before.to_owned(),
+            after: after.to_owned(),
+        })
+    }
+
+    /// The name of a node.
+    #[must_use]
+    pub fn name(&self, node: i32) -> String {
+        format!("{}{node}{}", self.before, self.after)
+    }
+
+    /// The node of a name; upper and lower case are the same.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<i32> {
+        let name = name.to_ascii_lowercase();
+        let number = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        let node = number.parse().ok()?;
+        // One name for one node: no sign, no leading zero.
+        (self.name(node) == name).then_some(node)
+    }
 }
 
 /// One OIDC issuer.
@@ -100,5 +161,47 @@ impl std::fmt::Debug for LinkTls {
         f.debug_struct("LinkTls")
             .field("server_name", &self.server_name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_has_one_name_and_a_name_one_broker() {
+        let names = BrokerNames::parse("Broker-{node}.kafka.example").unwrap();
+        assert_eq!(names.name(12), "broker-12.kafka.example");
+        assert_eq!(names.node("BROKER-12.kafka.Example"), Some(12));
+        for other in [
+            "broker-012.kafka.example",
+            "broker-+1.kafka.example",
+            "broker-.kafka.example",
+            "broker-1.kafka.example.",
+            "broker-99999999999.kafka.example",
+            "kafka.example",
+            "broker-1.kafka.exampl",
+        ] {
+            assert_eq!(names.node(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_a_dns_name_with_the_number_in_its_first_label() {
+        assert!(BrokerNames::parse("b{node}.example").is_some());
+        assert!(BrokerNames::parse("{node}-b.kafka.example").is_some());
+        for wrong in [
+            "kafka.example",
+            "b{node}",
+            "kafka.b{node}.example",
+            "b1{node}.example",
+            "b{node}1.example",
+            "b {node}.example",
+            "b{node}..example",
+            "b{node}.",
+            "b{node}.{node}.example",
+        ] {
+            assert_eq!(BrokerNames::parse(wrong), None, "{wrong}");
+        }
     }
 }

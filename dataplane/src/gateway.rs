@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::GatewayConfig;
 use crate::control::{self, ControlError, ControlThread};
 use crate::journal::{Journal, JournalError, JournalWriter};
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, NameUnknown};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::net::{DriverOptions, Sock, Stream, TlsRole};
@@ -247,10 +247,9 @@ async fn serve(
         let Some(accepted) = accepted.await else {
             break;
         };
-        let node = listeners.node(accepted.listener);
-        let (state, live) = (state.clone(), live.clone());
+        let (state, live, listeners) = (state.clone(), live.clone(), listeners.clone());
         shard.spawn_guarded("connection", async move {
-            connect(state, live, accepted, node).await
+            connect(state, live, accepted, &listeners).await
         });
     }
     for connection in live.borrow().iter().filter_map(Weak::upgrade) {
@@ -273,8 +272,13 @@ async fn serve(
     Ok(())
 }
 
-async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, node: Option<i32>) {
-    let Accepted { fd, peer, held, .. } = accepted;
+async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listeners: &Listeners) {
+    let Accepted {
+        fd,
+        peer,
+        held,
+        listener,
+    } = accepted;
     state.metrics.opened();
     let Ok(sock) = Sock::from_accepted(&state.driver, fd, peer) else {
         state.metrics.closed(&Close::ClientClosed);
@@ -290,9 +294,17 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, node: Op
         clock::sleep(HANDSHAKE_TIMEOUT).await;
         Err("no TLS handshake in time".to_owned())
     };
+    let opened = futures_lite::future::or(handshake, late).await;
+    let opened = opened.and_then(|stream| {
+        let node = listeners
+            .node(listener, stream.server_name().as_deref())
+            .map_err(|NameUnknown| "the client came for a name that no broker has".to_owned())?;
+        Ok((stream, node))
+    });
+    let node = opened.as_ref().ok().and_then(|(_, node)| *node);
     let session = Session::new(uuid::Uuid::new_v4().as_u128(), peer.to_string(), node);
-    match futures_lite::future::or(handshake, late).await {
-        Ok(stream) => {
+    match opened {
+        Ok((stream, node)) => {
             let connection = Connection::new(session, Rc::new(stream), node, clock::monotonic_ms());
             live.borrow_mut().push(Rc::downgrade(&connection));
             pump::run(state, connection).await;

@@ -38,7 +38,7 @@ pub(crate) struct Published {
 }
 
 /// The cluster as the last probe found it, with the addresses that only the shell knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Cluster {
     pub(crate) topology: Topology,
     pub(crate) bootstrap: Vec<BrokerNode>,
@@ -46,7 +46,7 @@ pub(crate) struct Cluster {
 }
 
 /// Where a broker is, and the name that its certificate must carry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BrokerNode {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,

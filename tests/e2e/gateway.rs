@@ -16,10 +16,15 @@ pub(crate) const LIBRDKAFKA_AUTHENTICATION: i64 = -169;
 
 /// A `sluice up` with the tests' policy in force and its three topics there.
 pub(crate) fn sluice_with_policy(options: &SluiceOptions) -> Sluice {
-    let (kafka, oidc) = (Kafka::shared(), Oidc::shared());
+    sluice_before(Kafka::shared(), 1, options)
+}
+
+/// The same before brokers of one's own, with topics of so many partitions.
+pub(crate) fn sluice_before(kafka: &Kafka, partitions: u32, options: &SluiceOptions) -> Sluice {
+    let oidc = Oidc::shared();
     let sluice = Sluice::up(kafka, oidc, options);
     for topic in ["orders", "payments", "ledger"] {
-        sluice.create_topic(kafka, topic, 1);
+        sluice.create_topic(kafka, topic, partitions);
     }
     sluice.apply(oidc, "frank", &policy());
     sluice

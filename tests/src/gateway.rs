@@ -26,6 +26,7 @@ const ISSUER: &str = "demo";
 #[derive(Debug)]
 pub struct Sluice {
     dir: PathBuf,
+    host: String,
     bootstrap_port: u16,
     grpc_port: u16,
     control_roots: PathBuf,
@@ -37,8 +38,14 @@ pub struct Sluice {
 /// What to run, beside what every test needs.
 #[derive(Debug, Clone, Default)]
 pub struct SluiceOptions {
-    /// Certificate and key that the gateway shows its clients; the certificate is its own authority.
+    /// Certificate and key that the gateway shows its clients; the certificate is its own authority unless there is one.
     pub client_tls: Option<(PathBuf, PathBuf)>,
+    /// The authority of that certificate.
+    pub client_authority: Option<PathBuf>,
+    /// Host name at which clients bootstrap; 127.0.0.1 unless stated.
+    pub advertised_host: Option<String>,
+    /// Names of brokers, told apart by TLS; a port for each broker unless stated.
+    pub broker_names: Option<String>,
     /// Shards, on CPUs 0 and up; 0 leaves it to the gateway.
     pub shards_count: usize,
 }
@@ -63,16 +70,20 @@ impl Sluice {
             0 => String::new(),
             count => format!("shards: {{cpus: {:?}}}\n", (0..count).collect::<Vec<_>>()),
         };
+        let host = options.advertised_host.as_deref().unwrap_or("127.0.0.1");
+        let brokers = match &options.broker_names {
+            Some(pattern) => format!("broker_names: '{pattern}'"),
+            None => format!("broker_port_base: {}", ports::free_ports(BROKER_PORTS)),
+        };
         let config = format!(
             "name: gateway-1\n\
              state_dir: state\n\
-             listen:\n  host: 127.0.0.1\n  bootstrap_port: {bootstrap_port}\n  broker_port_base: {}\n{tls}\
+             listen:\n  host: 127.0.0.1\n  advertised_host: {host}\n  bootstrap_port: {bootstrap_port}\n  {brokers}\n{tls}\
              brokers:\n  bootstrap: [{}]\n  credential: {{scram-sha-512: {{username: sluice-gateway, password: '{}'}}}}\n\
              {shards}\
              issuers: [{{name: {ISSUER}, url: '{}', development: true}}]\n\
              control:\n  grpc: 127.0.0.1:{grpc_port}\n  dashboard: false\n  store: embedded\n  \
              bootstrap_author: {{issuer: {ISSUER}, claim: sub, value: frank}}\n",
-            ports::free_ports(BROKER_PORTS),
             kafka.bootstrap(),
             kafka.password("sluice-gateway"),
             oidc.issuer(),
@@ -80,10 +91,11 @@ impl Sluice {
         let daemon = start("up", &dir, "sluice", &config);
         Self {
             control_roots: dir.join("state/control/ca.pem"),
-            client_ca: options
+            client_ca: options.client_authority.clone().or(options
                 .client_tls
                 .as_ref()
-                .map(|(certificate, _)| certificate.clone()),
+                .map(|(certificate, _)| certificate.clone())),
+            host: host.to_owned(),
             suffix: place::unique(""),
             bootstrap_port,
             grpc_port,
@@ -101,7 +113,7 @@ impl Sluice {
 
     /// A client that goes through the gateway.
     pub fn client(&self, login: Login) -> Client {
-        let client = Client::new(format!("127.0.0.1:{}", self.bootstrap_port), login);
+        let client = Client::new(format!("{}:{}", self.host, self.bootstrap_port), login);
         match &self.client_ca {
             Some(ca) => client.with_tls(ca),
             None => client,

@@ -174,6 +174,20 @@ impl Kafka {
         wait_until_started(&mut self.nodes[node - 1]);
     }
 
+    /// Moves node `node` to another port, with its data, as an operator would: it restarts with other settings.
+    pub fn move_node(&mut self, node: usize) {
+        let file = self.dir.join(format!("node-{node}/server.properties"));
+        let moved = format!("127.0.0.1:{}", ports::free_port());
+        let settings = fs::read_to_string(&file).expect("kafka.sh wrote the settings");
+        let settings = settings.replace(
+            &format!("CLIENT://{}", self.bootstrap[node - 1]),
+            &format!("CLIENT://{moved}"),
+        );
+        fs::write(&file, settings).expect("settings can be written");
+        self.bootstrap[node - 1] = moved;
+        self.restart_node(node);
+    }
+
     /// The process of node `node`, to pause it or to read its log.
     pub fn node(&self, node: usize) -> &Daemon {
         &self.nodes[node - 1]

@@ -51,7 +51,7 @@ pub(crate) fn gateway(
             host: section.listen.host,
             advertised_host: section.listen.advertised_host.clone(),
             bootstrap_port: section.listen.bootstrap_port,
-            broker_port_base: section.listen.broker_port_base,
+            brokers: section.listen.brokers.clone(),
         },
         client_tls: tls,
         brokers: section.brokers.bootstrap.clone(),

@@ -16,6 +16,8 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use sluice_dataplane::config::BrokerAddresses;
+
 pub(crate) use provider::{ProviderClient, ProviderConfig, read_clients};
 #[cfg(test)]
 pub(crate) use read::read;
@@ -76,7 +78,7 @@ pub(crate) struct Listen {
     pub(crate) host: IpAddr,
     pub(crate) advertised_host: String,
     pub(crate) bootstrap_port: u16,
-    pub(crate) broker_port_base: u16,
+    pub(crate) brokers: BrokerAddresses,
     pub(crate) tls: Option<KeyPairFiles>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use sluice_dataplane::config::{BrokerAddresses, BrokerNames};
 use sluice_identity::discovery;
 
 use super::fields::{self, Fields, Node};
@@ -63,9 +64,8 @@ pub(super) fn listen(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Listen>
     let bootstrap_port = fields
         .parse("bootstrap_port", PORT, reader.mistakes)
         .unwrap_or(BOOTSTRAP_PORT);
-    let broker_port_base = fields
-        .parse("broker_port_base", PORT, reader.mistakes)
-        .unwrap_or(BROKER_PORT_BASE);
+    let broker_port_base = fields.parse("broker_port_base", PORT, reader.mistakes);
+    let broker_names = fields.text("broker_names", reader.mistakes);
     let tls_node = fields.take("tls");
     let tls = tls_node.and_then(|node| key_pair("`listen.tls`", node, reader));
     let line = fields.line();
@@ -81,12 +81,35 @@ pub(super) fn listen(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Listen>
         );
         reader.mistakes.add(line, message);
     }
+    let brokers = match (broker_names, broker_port_base) {
+        (None, base) => BrokerAddresses::Ports {
+            base: base.unwrap_or(BROKER_PORT_BASE),
+        },
+        (Some(pattern), base) => {
+            if base.is_some() {
+                let message = "`broker_names` and `broker_port_base` are two ways to the same brokers; keep one";
+                reader.mistakes.add(line, message);
+            }
+            if tls_node.is_none() {
+                let message = "`broker_names` needs `tls`: it is there that a client says which name it came for";
+                reader.mistakes.add(line, message);
+            }
+            let Some(names) = BrokerNames::parse(&pattern) else {
+                let message = format!(
+                    "`broker_names: {pattern}` is not a DNS name with the number in its first label, such as broker-{{node}}.kafka.example"
+                );
+                reader.mistakes.add(line, message);
+                return None;
+            };
+            BrokerAddresses::Names(names)
+        }
+    };
     let advertised_host = advertised_host.unwrap_or_else(|| host.to_string());
     Some(Listen {
         host,
         advertised_host,
         bootstrap_port,
-        broker_port_base,
+        brokers,
         tls,
     })
 }

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use sluice_dataplane::config::BrokerNames;
+
 use super::fields::Mistake;
 use super::*;
 
@@ -52,16 +54,43 @@ fn finds(found: &[(usize, String)], line: usize, words: &str) {
 }
 
 #[test]
+fn brokers_go_by_name_only_where_tls_tells_the_names_apart() {
+    let listen = |listen: &str| {
+        let start = UP.find("listen:").unwrap();
+        let end = start + UP[start..].find("\nbrokers:").unwrap();
+        let text = format!("{}listen: {listen}{}", &UP[..start], &UP[end..]);
+        read_up(&text).map_err(|mistakes| {
+            mistakes
+                .into_iter()
+                .map(|mistake| (mistake.line, mistake.message))
+                .collect::<Vec<_>>()
+        })
+    };
+    let tls = "tls: {certificate: c.pem, key: k.pem}";
+    let config = listen(&format!(
+        "{{broker_names: 'b{{node}}.kafka.example', {tls}}}"
+    ))
+    .unwrap();
+    let names = BrokerNames::parse("b{node}.kafka.example").unwrap();
+    assert_eq!(
+        config.gateway.unwrap().listen.brokers,
+        BrokerAddresses::Names(names)
+    );
+    let found = listen("{broker_names: 'b{node}.kafka.example', broker_port_base: 5}").unwrap_err();
+    finds(&found, 3, "keep one");
+    finds(&found, 3, "needs `tls`");
+    let found = listen(&format!("{{broker_names: kafka.example, {tls}}}")).unwrap_err();
+    finds(&found, 3, "first label");
+}
+
+#[test]
 fn a_whole_configuration_is_read_with_its_defaults() {
     let config = read_up(UP).unwrap();
     assert_eq!(config.state_dir, Path::new("/base/state"));
     let gateway = config.gateway.unwrap();
     assert_eq!(
-        (
-            gateway.listen.bootstrap_port,
-            gateway.listen.broker_port_base
-        ),
-        (0, 19_093)
+        (gateway.listen.bootstrap_port, gateway.listen.brokers),
+        (0, BrokerAddresses::Ports { base: 19_093 })
     );
     assert_eq!((gateway.shard_cpus, gateway.hot_us), (vec![0, 1], 50));
     assert_eq!(

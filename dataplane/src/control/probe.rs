@@ -56,7 +56,7 @@ pub(crate) async fn keep(
     listeners: Arc<Listeners>,
     ready: Arc<Ready>,
 ) {
-    let mut last = Topology::default();
+    let mut last = Cluster::default();
     loop {
         // A refusal that nobody retries any more holds nothing up.
         let abandoned_ms = clock::now_unix_ms().saturating_sub(ORDER_GATE_MEMORY_MS);
@@ -65,11 +65,12 @@ pub(crate) async fn keep(
             .order_gate(&mut |gate| gate.expire(i64::try_from(abandoned_ms).unwrap_or(0)));
         match probe(&config, &published, &listeners).await {
             Some(cluster) => {
-                if cluster.topology != last {
-                    if cluster.topology.nodes.keys().ne(last.nodes.keys()) {
+                // Not the topology alone: a broker may have moved, which clients are not told.
+                if cluster != last {
+                    if cluster.nodes.keys().ne(last.nodes.keys()) {
                         tracing::info!(nodes = ?cluster.topology.nodes.keys(), "the cluster's brokers");
                     }
-                    last = cluster.topology.clone();
+                    last = cluster.clone();
                     published.cluster.publish(Arc::new(cluster));
                     published.cluster.reclaim();
                     ready.cluster();
@@ -127,12 +128,12 @@ async fn probe(
         let Some(address) = resolve(&broker.host, broker.port).await else {
             continue;
         };
-        let port = match listeners.open_node(node) {
-            Ok(port) => port,
+        let (advertised_host, advertised_port) = match listeners.open_node(node) {
+            Ok(advertised) => advertised,
             Err(error) => {
                 tracing::error!(
                     node,
-                    "no listener for this broker, clients are not told of it: {error}"
+                    "no address for this broker, clients are not told of it: {error}"
                 );
                 continue;
             }
@@ -148,8 +149,8 @@ async fn probe(
                 nodes.insert(
                     node,
                     Node {
-                        advertised_host: config.listen.advertised_host.clone(),
-                        advertised_port: port,
+                        advertised_host,
+                        advertised_port,
                         offer,
                     },
                 );

@@ -86,6 +86,14 @@ impl Stream {
         }
     }
 
+    /// The name that a client stated in TLS (SNI), if it did.
+    pub fn server_name(&self) -> Option<String> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.server_name(),
+        }
+    }
+
     /// The other end.
     pub fn peer_addr(&self) -> SocketAddr {
         match self {

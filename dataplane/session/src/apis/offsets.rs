@@ -104,7 +104,7 @@ impl ColdApi for OffsetFetch {
     fn answer(
         ask: &mut Asker<'_>,
         version: i16,
-        pending: OffsetFetchPending,
+        mut pending: OffsetFetchPending,
         response: &mut OffsetFetchResponse,
     ) {
         if version < 8 {
@@ -119,13 +119,14 @@ impl ColdApi for OffsetFetch {
                 .topics
                 .retain(|topic| ask.may_describe_topic(&topic.name));
         }
-        for (name, topics) in pending.group_topics {
-            if let Some(group) = response
-                .groups
-                .iter_mut()
-                .find(|group| *group.group_id.0 == *name)
-            {
-                group.topics.extend(topics);
+        // A group may be asked for twice: each answer gets the denials of its own question.
+        for group in &mut response.groups {
+            let asked = pending
+                .group_topics
+                .iter()
+                .position(|(name, _)| *group.group_id.0 == **name);
+            if let Some(at) = asked {
+                group.topics.extend(pending.group_topics.remove(at).1);
             }
         }
         response.groups.extend(pending.groups);
@@ -207,11 +208,9 @@ fn decide_groups(
                 false
             });
         }
-        if !denied.is_empty() {
-            pending
-                .group_topics
-                .push((group.group_id.to_string(), denied));
-        }
+        pending
+            .group_topics
+            .push((group.group_id.to_string(), denied));
         true
     });
     if request.groups.is_empty() {

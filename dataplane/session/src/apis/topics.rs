@@ -91,7 +91,7 @@ impl ColdApi for CreateTopics {
                 topic.topic_config_error_code = code::TOPIC_AUTHORIZATION_FAILED;
                 topic.num_partitions = -1;
                 topic.replication_factor = -1;
-                topic.configs = None;
+                topic.configs = Some(Vec::new());
             }
         }
         response.topics.extend(denied);

@@ -403,7 +403,10 @@ fn settings_of_a_created_topic_are_shown_by_right() {
                 result.num_partitions,
                 result.replication_factor,
                 result.topic_config_error_code,
-                result.configs.is_some(),
+                result
+                    .configs
+                    .as_ref()
+                    .is_some_and(|configs| !configs.is_empty()),
             );
             assert_eq!(
                 seen,
