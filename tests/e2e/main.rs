@@ -5,6 +5,7 @@
 mod gateway;
 mod gateway_approval;
 mod gateway_bad_input;
+mod gateway_clients;
 mod gateway_cluster;
 mod gateway_control;
 mod gateway_decisions;

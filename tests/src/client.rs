@@ -127,7 +127,7 @@ impl Client {
         out
     }
 
-    /// Properties for librdkafka, and so for kcat.
+    /// Properties for librdkafka, and so for kcat; the drivers for Go, Node and aiokafka take the same names.
     pub fn librdkafka(&self) -> Vec<(String, String)> {
         let mut out = self.reach();
         let mut put = |name: &str, value: String| out.push((name.to_owned(), value));

@@ -24,6 +24,9 @@ const DELIVERY_TIMEOUT_MS: u32 = 30_000;
 enum Library {
     Java,
     Librdkafka,
+    FranzGo,
+    Kafkajs,
+    Aiokafka,
 }
 
 /// Real Kafka clients in one process of their own; as many sessions at a time as a test asks for, from any thread.
@@ -86,6 +89,11 @@ impl Driver {
             let mut command = Command::new("java");
             command
                 .args(["-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+                // Names of brokers for tests, without a name server.
+                .arg(format!(
+                    "-Djdk.net.hosts.file={}",
+                    place::root().join("tests/drivers/java/hosts").display()
+                ))
                 .arg(format!(
                     "-Dlog4j2.configurationFile={}",
                     log_config.display()
@@ -107,9 +115,55 @@ impl Driver {
         })
     }
 
-    /// Both, for what must hold with either.
+    /// franz-go, for Go; one process for all tests of this process.
+    pub fn franz_go() -> &'static Self {
+        static FRANZ_GO: OnceLock<Driver> = OnceLock::new();
+        FRANZ_GO.get_or_init(|| {
+            let command = Command::new(place::installed(".cache/go/driver"));
+            Self::start(Library::FranzGo, command)
+        })
+    }
+
+    /// kafkajs, for Node; one process for all tests of this process.
+    pub fn kafkajs() -> &'static Self {
+        static KAFKAJS: OnceLock<Driver> = OnceLock::new();
+        KAFKAJS.get_or_init(|| {
+            place::installed("tests/drivers/node/node_modules");
+            let mut command = Command::new(place::installed(".cache/bin/node"));
+            command.arg(place::root().join("tests/drivers/node/driver.mjs"));
+            Self::start(Library::Kafkajs, command)
+        })
+    }
+
+    /// aiokafka, for Python; one process for all tests of this process.
+    pub fn aiokafka() -> &'static Self {
+        static AIOKAFKA: OnceLock<Driver> = OnceLock::new();
+        AIOKAFKA.get_or_init(|| {
+            let mut command = Command::new(place::installed(".cache/venv/bin/python"));
+            command.arg(place::root().join("tests/drivers/aiokafka_driver.py"));
+            Self::start(Library::Aiokafka, command)
+        })
+    }
+
+    /// Java's and librdkafka, which most tests ask, for what must hold with either.
     pub fn all() -> [&'static Self; 2] {
         [Self::java(), Self::librdkafka()]
+    }
+
+    /// Every library, for what must hold with any client.
+    pub fn every() -> [&'static Self; 5] {
+        [
+            Self::java(),
+            Self::librdkafka(),
+            Self::franz_go(),
+            Self::kafkajs(),
+            Self::aiokafka(),
+        ]
+    }
+
+    /// The library's name, for what a failed test says.
+    pub fn library(&self) -> String {
+        format!("{:?}", self.library)
     }
 
     /// Produces and waits for every answer.
@@ -260,11 +314,14 @@ impl Driver {
                 ],
                 client.java(),
             ),
-            (Library::Librdkafka, "produce") => (
+            (Library::Librdkafka | Library::FranzGo | Library::Aiokafka, "produce") => (
                 &[("message.timeout.ms", DELIVERY_TIMEOUT_MS)],
                 client.librdkafka(),
             ),
-            (Library::Librdkafka, _) => (&[], client.librdkafka()),
+            // kafkajs gives up by itself within half a minute.
+            (Library::Librdkafka | Library::FranzGo | Library::Kafkajs | Library::Aiokafka, _) => {
+                (&[], client.librdkafka())
+            }
         };
         let mut config: Vec<(String, String)> = defaults
             .iter()
@@ -307,6 +364,11 @@ impl Answer {
         std::iter::once(&self.0)
             .chain(of_records)
             .find_map(|answer| answer.get("error"))
+    }
+
+    /// Whether the order asks for something that the library does not have.
+    pub fn is_not_offered(&self) -> bool {
+        self.0["error"]["class"] == "NotOffered"
     }
 
     /// The offsets of the records that were produced.
