@@ -458,7 +458,7 @@ impl<'a> Asker<'a> {
 
     pub(crate) fn writes(
         &mut self,
-        topic: &str,
+        topic: &AskedTopic,
         partition: i32,
         batch: &BatchHeader,
         grant: Option<String>,
@@ -468,7 +468,7 @@ impl<'a> Asker<'a> {
         asked.grant = grant.unwrap_or_default();
     }
 
-    pub(crate) fn reads(&mut self, topic: &str, partition: i32, offset: i64) {
+    pub(crate) fn reads(&mut self, topic: &AskedTopic, partition: i32, offset: i64) {
         let masked = self.mask_plan(topic).is_some();
         let asked = self.asked_partition(Operation::Read, topic, partition);
         asked.first_offset = offset;
@@ -498,7 +498,12 @@ impl<'a> Asker<'a> {
     }
 
     /// The item of one partition: the topic's own, as long as it names no partition yet, else a new one.
-    fn asked_partition(&mut self, operation: Operation, topic: &str, partition: i32) -> &mut Asked {
+    fn asked_partition(
+        &mut self,
+        operation: Operation,
+        topic: &AskedTopic,
+        partition: i32,
+    ) -> &mut Asked {
         let resource = ResourceRef::Topic(topic);
         let free = self
             .asked
@@ -509,6 +514,7 @@ impl<'a> Asker<'a> {
             None => Asked::new(operation, ResourceRef::Topic(topic)),
         };
         asked.partition = partition;
+        asked.topic_id = topic.id();
         self.asked.push_mut(asked)
     }
 

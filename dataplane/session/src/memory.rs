@@ -58,6 +58,11 @@ impl AskedTopic {
         Self { id, name }
     }
 
+    /// The id, if that is how the request names it.
+    pub(crate) fn id(&self) -> Option<[u8; 16]> {
+        self.id
+    }
+
     pub(crate) fn key(&self) -> TopicKey<'_> {
         match self.id {
             None => TopicKey::Name(&self.name),

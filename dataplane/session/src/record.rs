@@ -14,6 +14,8 @@ pub(crate) struct Asked {
     operation: Operation,
     kind: ResourceKind,
     pub(crate) name: String,
+    /// By which the request named the topic, if it did so by id.
+    pub(crate) topic_id: Option<[u8; 16]>,
     pub(crate) partition: i32,
     pub(crate) first_offset: i64,
     pub(crate) masked: bool,
@@ -27,6 +29,7 @@ impl Asked {
             operation,
             kind: resource.kind(),
             name: resource.name().to_owned(),
+            topic_id: None,
             partition: -1,
             first_offset: -1,
             masked: false,
@@ -48,6 +51,7 @@ impl Asked {
             operation: self.operation.code(),
             resource_kind: kind_code(self.kind),
             resource: &self.name,
+            topic_id: self.topic_id,
             partition: self.partition,
             first_offset: self.first_offset,
             mask_plan: if self.masked { "masked" } else { "" },
@@ -121,6 +125,7 @@ impl Refusal {
 #[derive(Debug, Clone)]
 pub(crate) struct Delivered {
     pub(crate) topic: String,
+    pub(crate) topic_id: Option<[u8; 16]>,
     pub(crate) partition: i32,
     pub(crate) first_offset: i64,
     /// -1 where nothing is delivered, or an offset is unknown.
@@ -135,6 +140,7 @@ impl Default for Delivered {
     fn default() -> Self {
         Self {
             topic: String::new(),
+            topic_id: None,
             partition: -1,
             first_offset: -1,
             last_offset: -1,
@@ -153,6 +159,7 @@ impl Delivered {
             operation: operation.code(),
             resource_kind: kind_code(ResourceKind::Topic),
             resource: &self.topic,
+            topic_id: self.topic_id,
             partition: self.partition,
             first_offset: self.first_offset,
             last_offset: self.last_offset,

@@ -194,6 +194,7 @@ impl MaskJob {
                 let fetch_offset = self.pending.fetch_offset(topic.key, partition.index);
                 let delivered = Delivered {
                     topic: named.to_string(),
+                    topic_id: named.id(),
                     partition: partition.index,
                     first_offset: fetch_offset,
                     last_offset: -1,

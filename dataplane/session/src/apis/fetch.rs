@@ -190,6 +190,7 @@ pub(crate) fn answer(
                         let records = response.records(&partition).unwrap_or_default();
                         let mut delivered = interval(records, entry.fetch_offset);
                         delivered.topic = entry.topic.to_string();
+                        delivered.topic_id = entry.topic.id();
                         delivered.partition = partition.index;
                         delivered.error = partition.error.0;
                         seen.push(delivered);

@@ -163,6 +163,7 @@ pub(crate) fn answer(
             let counts = asked.records_count;
             ask.delivered(Delivered {
                 topic: asked.topic.to_string(),
+                topic_id: asked.topic.id(),
                 partition: partition.index,
                 first_offset: partition.base_offset,
                 last_offset: last_offset(partition.base_offset, counts),
@@ -258,7 +259,7 @@ type WriteDenial = (ErrorCode, String);
 /// a grant.
 fn write(
     ask: &mut Asker<'_>,
-    topic: &str,
+    topic: &AskedTopic,
     partition: i32,
     batch: &BatchHeader,
     throttle_ms: &mut i32,

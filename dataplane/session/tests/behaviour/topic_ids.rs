@@ -53,7 +53,17 @@ fn an_id_that_no_broker_has_named_is_answered_with_100_until_one_does() {
     let round = rig.client(frame.clone());
     let sent = round.only_forwarded();
     assert_eq!((sent.place, &sent.bytes), (Place::InPlace, &frame));
-    assert_eq!(round.fact(Kind::Intent).named(), [("orders", 0)]);
+    let intent = round.fact(Kind::Intent);
+    assert_eq!(intent.named(), [("orders", 0)]);
+    let id = Some(NEW.into_bytes());
+    assert_eq!(
+        intent.items[0].topic_id, id,
+        "evidence tells topics of one name apart"
+    );
+    let mut answer = frames::produced(&[("orders", vec![(0, 7)])]);
+    answer.responses[0].topic_id = NEW;
+    let round = rig.broker(frames::response::<ProduceRequest>(13, 1, &answer));
+    assert_eq!(round.fact(Kind::Outcome).items[0].topic_id, id);
 }
 
 #[test]
