@@ -29,6 +29,7 @@ pub struct Metrics {
     self_checks: AtomicU64,
     link_up: AtomicBool,
     revision: AtomicU64,
+    immutable_violations: AtomicU64,
     journal_us: Mutex<Histogram<u64>>,
 }
 
@@ -52,6 +53,7 @@ impl Default for Metrics {
             self_checks: AtomicU64::new(0),
             link_up: AtomicBool::new(false),
             revision: AtomicU64::new(0),
+            immutable_violations: AtomicU64::new(0),
             journal_us: Mutex::new(histogram),
         }
     }
@@ -94,6 +96,12 @@ impl Metrics {
 
     pub(crate) fn revision(&self, number: u64) {
         self.revision.store(number, Ordering::Relaxed);
+    }
+
+    /// Settings in force that let the history of immutable topics change.
+    pub(crate) fn immutable_violations(&self, count: usize) {
+        self.immutable_violations
+            .store(count as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn journal_wrote(&self, us: u64) {
@@ -158,6 +166,7 @@ impl Metrics {
         let active = opened - closed.values().sum::<u64>().min(opened);
         let link = u8::from(self.link_up.load(Ordering::Relaxed));
         let revision = self.revision.load(Ordering::Relaxed);
+        let violations = self.immutable_violations.load(Ordering::Relaxed);
         let journal = lock(&self.journal_us);
         let _ = write!(
             text,
@@ -174,6 +183,9 @@ impl Metrics {
             "# TYPE sluice_sessions_active gauge\nsluice_sessions_active {active}\n\
              # TYPE sluice_control_link_up gauge\nsluice_control_link_up {link}\n\
              # TYPE sluice_policy_revision gauge\nsluice_policy_revision {revision}\n\
+             # TYPE sluice_immutable_violations gauge\n\
+             # HELP sluice_immutable_violations Settings in force that let the history of immutable topics change.\n\
+             sluice_immutable_violations {violations}\n\
              # TYPE sluice_journal_write_us summary\n"
         );
         for quantile in [0.5, 0.99, 0.999] {

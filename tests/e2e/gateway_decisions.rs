@@ -500,6 +500,33 @@ fn an_immutable_topic_withstands_its_administrator() {
     .ok();
 }
 
+/// The tests' ledger is made behind the gateway's back, and so with the brokers' own week of retention.
+#[test]
+fn a_setting_that_lets_an_immutable_topic_forget_is_seen_wherever_it_was_changed() {
+    let sluice = sluice_with_policy(&SluiceOptions::default());
+    let violations = || sluice.metric("sluice_immutable_violations");
+    let until = |what: &str, count: u64| {
+        wait_for(what, Duration::from_secs(90), || {
+            (violations() == Some(count)).then_some(())
+        });
+    };
+    until("the short retention", 1);
+    let ledger = sluice.topic("ledger");
+    assert!(
+        sluice.process().log().contains(&ledger),
+        "the log does not name it"
+    );
+    let set = |configs: Value| {
+        let order = json!({"topic": ledger, "configs": configs});
+        let harness = Kafka::shared().client("harness");
+        Driver::java().order("alter_configs", &harness, order).ok();
+    };
+    set(json!({"retention.ms": "-1", "cleanup.policy": "compact", "retention.bytes": "1000"}));
+    until("compaction and a size limit", 2);
+    set(json!({"cleanup.policy": "delete", "retention.bytes": "-1"}));
+    until("nothing any more", 0);
+}
+
 #[test]
 fn an_immutable_topic_is_not_made_with_a_short_life() {
     let (sluice, oidc) = (sluice(), Oidc::shared());

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Login};
 use crate::daemon::{Daemon, wait_for};
+use crate::http::http_get;
 use crate::kafka::Kafka;
 use crate::oidc::Oidc;
 use crate::{place, ports};
@@ -29,6 +30,7 @@ pub struct Sluice {
     host: String,
     bootstrap_port: u16,
     grpc_port: u16,
+    metrics_port: u16,
     control_roots: PathBuf,
     client_ca: Option<PathBuf>,
     suffix: String,
@@ -56,6 +58,7 @@ impl Sluice {
         let dir = place::run_dir("sluice");
         let bootstrap_port = ports::free_port();
         let grpc_port = ports::free_port();
+        let metrics_port = ports::free_port();
         let tls = options
             .client_tls
             .as_ref()
@@ -80,7 +83,7 @@ impl Sluice {
              state_dir: state\n\
              listen:\n  host: 127.0.0.1\n  advertised_host: {host}\n  bootstrap_port: {bootstrap_port}\n  {brokers}\n{tls}\
              brokers:\n  bootstrap: [{}]\n  credential: {{scram-sha-512: {{username: sluice-gateway, password: '{}'}}}}\n\
-             {shards}\
+             {shards}metrics: {{listen: 127.0.0.1:{metrics_port}}}\n\
              issuers: [{{name: {ISSUER}, url: '{}', development: true}}]\n\
              control:\n  grpc: 127.0.0.1:{grpc_port}\n  dashboard: false\n  store: embedded\n  \
              bootstrap_author: {{issuer: {ISSUER}, claim: sub, value: frank}}\n",
@@ -99,6 +102,7 @@ impl Sluice {
             suffix: place::unique(""),
             bootstrap_port,
             grpc_port,
+            metrics_port,
             daemon,
             dir,
         }
@@ -192,6 +196,16 @@ impl Sluice {
         ]
         .concat();
         json_lines(&self.cli_ok(oidc, "erin", &arguments))
+    }
+
+    /// A metric without labels, by its whole name.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let answer = http_get(&format!("http://127.0.0.1:{}/metrics", self.metrics_port)).ok()?;
+        let line = answer.body.lines().find_map(|line| {
+            let (found, value) = line.split_once(' ')?;
+            (found == name).then(|| value.to_owned())
+        });
+        line?.parse().ok()
     }
 
     /// Its working folder, with sluice.yaml, `state` and the log.

@@ -174,6 +174,53 @@ pub fn create_requirements(retention_min_ms: Option<u64>) -> CreateRequirements 
     }
 }
 
+/// A setting in force on an immutable topic that its class forbids.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Drift {
+    /// The setting.
+    pub key: &'static str,
+    /// Its value in force; empty if it has none.
+    pub value: String,
+}
+
+/// What is in force on an existing topic, its own settings and the brokers' together, and lets its history change.
+#[must_use]
+pub fn drift<'a>(
+    required: &CreateRequirements,
+    in_force: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+) -> Vec<Drift> {
+    const WATCHED: [&str; 4] = [
+        "cleanup.policy",
+        "retention.ms",
+        "retention.bytes",
+        "unclean.leader.election.enable",
+    ];
+    let mut values = WATCHED.map(|_| None);
+    for (key, value) in in_force {
+        for (watched, seen) in WATCHED.iter().zip(&mut values) {
+            if *watched == key {
+                *seen = value;
+            }
+        }
+    }
+    let kept = |key: &str, value: &str| match key {
+        "cleanup.policy" => value == required.cleanup_policy,
+        "retention.ms" => number(value).is_some_and(|ms| required.retention.is_met_by(ms)),
+        "retention.bytes" => number(value) == Some(required.retention_bytes),
+        _ => value == "false",
+    };
+    WATCHED
+        .into_iter()
+        .zip(values)
+        // A setting that is not shown is not known to keep anything.
+        .filter(|(key, value)| !value.is_some_and(|value| kept(key, value)))
+        .map(|(key, value)| Drift {
+            key,
+            value: value.unwrap_or_default().to_owned(),
+        })
+        .collect()
+}
+
 /// Whether `change` leaves the history of an immutable topic alone.
 ///
 /// `retention_ms_known` is the topic's `retention.ms` in force, if the caller knows it: a new value is never below it.
@@ -290,6 +337,34 @@ mod tests {
 
     const SEVEN_YEARS_MS: u64 = 220_752_000_000;
     const REQUIRED: RetentionRequired = RetentionRequired::AtLeastMs(SEVEN_YEARS_MS);
+
+    #[test]
+    fn what_is_in_force_may_only_keep_as_much_as_the_class_demands() {
+        let required = create_requirements(Some(SEVEN_YEARS_MS));
+        let good = [
+            ("cleanup.policy", Some("delete")),
+            ("retention.ms", Some("-1")),
+            ("retention.bytes", Some("-1")),
+            ("unclean.leader.election.enable", Some("false")),
+            ("segment.ms", Some("1")),
+        ];
+        assert_eq!(drift(&required, good), []);
+        for (key, value) in [
+            ("cleanup.policy", Some("compact")),
+            ("cleanup.policy", Some("compact,delete")),
+            ("retention.ms", Some("220751999999")),
+            ("retention.ms", Some("seven years")),
+            ("retention.ms", None),
+            ("retention.bytes", Some("1000000")),
+            ("unclean.leader.election.enable", Some("true")),
+        ] {
+            let changed = good.map(|(name, other)| (name, if name == key { value } else { other }));
+            let found = drift(&required, changed);
+            assert_eq!(found.len(), 1, "{key} {value:?}");
+            assert_eq!((found[0].key, &*found[0].value), (key, value.unwrap_or("")));
+        }
+        assert_eq!(drift(&required, []).len(), 4, "nothing is shown");
+    }
 
     fn set(key: &'static str, value: &'static str) -> Result<(), ImmutableCause> {
         let change = TopicChange::AlterConfig {

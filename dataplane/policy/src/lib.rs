@@ -73,8 +73,8 @@ pub use duty::Duty;
 pub use error::{BindError, CompileError, LoadError, Problem};
 pub use explain::{Answer, Explanation, RuleRef, explain, explain_operations};
 pub use immutable::{
-    ConfigOperation, CreateRequirements, ImmutableCause, RetentionRequired, TopicChange,
-    create_requirements, immutable_verdict,
+    ConfigOperation, CreateRequirements, Drift, ImmutableCause, RetentionRequired, TopicChange,
+    create_requirements, drift, immutable_verdict,
 };
 pub use kind::Kind;
 pub use operation::{Operation, OperationSet};

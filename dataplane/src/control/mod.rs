@@ -4,6 +4,7 @@
 //! here is on the path of a request.
 
 pub(crate) mod asks;
+mod drift;
 mod http;
 pub(crate) mod keys;
 pub(crate) mod link;
@@ -185,6 +186,7 @@ impl ControlThread {
                         published,
                         listeners,
                         thread_ready.clone(),
+                        metrics.clone(),
                     ));
                     if let Some(address) = config.metrics {
                         tokio::spawn(http::serve(address, metrics, thread_ready));

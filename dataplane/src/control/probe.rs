@@ -1,4 +1,4 @@
-//! Finds the cluster: its nodes, what each of them speaks, and the names of its topics' ids.
+//! Finds the cluster: its nodes, what each of them speaks, and the names of its topics and their ids.
 //!
 //! Runs on the control thread at start and every few seconds; sessions only read what it published.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::Request;
 use sluice_kafka::frame::frame_length;
 use sluice_kafka::messages;
 use sluice_session::environment::{Node, Shared, Topology};
@@ -18,10 +19,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Ready;
+use super::drift::Watch;
 use crate::broker::{LOGIN_FRAME_BYTES_MAX, nonce};
 use crate::clock;
 use crate::config::GatewayConfig;
 use crate::listeners::Listeners;
+use crate::metrics::Metrics;
 use crate::shard_state::{BrokerNode, Cluster, Published};
 
 /// How long the order gate remembers a refused sequence that is not tried again: longer than any client retries.
@@ -32,7 +35,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const METADATA_VERSION: i16 = 12;
 
 #[derive(Debug, thiserror::Error)]
-enum ProbeError {
+pub(super) enum ProbeError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
@@ -41,9 +44,9 @@ enum ProbeError {
     Frame(sluice_kafka::FrameError),
     #[error("{0}")]
     Login(#[from] sluice_session::login::LoginError),
-    #[error("Metadata: {0}")]
+    #[error("a request of the gateway's own: {0}")]
     Request(#[from] sluice_kafka::MessageError),
-    #[error("Metadata: {0}")]
+    #[error("an answer to the gateway: {0}")]
     Answer(#[from] sluice_kafka::Malformed),
     #[error("no answer within {} s", PROBE_TIMEOUT.as_secs())]
     TimedOut,
@@ -55,8 +58,10 @@ pub(crate) async fn keep(
     published: Arc<Published>,
     listeners: Arc<Listeners>,
     ready: Arc<Ready>,
+    metrics: Arc<Metrics>,
 ) {
     let mut last = Cluster::default();
+    let mut watch = Watch::default();
     loop {
         // A refusal that nobody retries any more holds nothing up.
         let abandoned_ms = clock::now_unix_ms().saturating_sub(ORDER_GATE_MEMORY_MS);
@@ -64,7 +69,10 @@ pub(crate) async fn keep(
             .tables
             .order_gate(&mut |gate| gate.expire(i64::try_from(abandoned_ms).unwrap_or(0)));
         match probe(&config, &published, &listeners).await {
-            Some(cluster) => {
+            Some((cluster, topics)) => {
+                watch
+                    .look(&config, &published, &cluster, &topics, &metrics)
+                    .await;
                 // Not the topology alone: a broker may have moved, which clients are not told.
                 if cluster != last {
                     if cluster.nodes.keys().ne(last.nodes.keys()) {
@@ -87,7 +95,7 @@ async fn probe(
     config: &GatewayConfig,
     published: &Published,
     listeners: &Listeners,
-) -> Option<Cluster> {
+) -> Option<(Cluster, Vec<String>)> {
     let mut bootstrap = Vec::new();
     for broker in &config.brokers {
         match tokio::net::lookup_host(broker.as_str()).await {
@@ -166,10 +174,13 @@ async fn probe(
         nodes,
         common_offer: common,
     };
-    Some(cluster)
+    let names = metadata.topics.into_iter().filter_map(|topic| topic.name);
+    Some((cluster, names.map(|name| name.to_string()).collect()))
 }
 
-async fn within<T>(probe: impl Future<Output = Result<T, ProbeError>>) -> Result<T, ProbeError> {
+pub(super) async fn within<T>(
+    probe: impl Future<Output = Result<T, ProbeError>>,
+) -> Result<T, ProbeError> {
     tokio::time::timeout(PROBE_TIMEOUT, probe)
         .await
         .unwrap_or(Err(ProbeError::TimedOut))
@@ -189,15 +200,46 @@ async fn resolve(host: &str, port: i32) -> Option<SocketAddr> {
 trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// Logs in at one broker; with `describe` also asks for the cluster and all topics.
-async fn look(
-    config: &GatewayConfig,
-    node: &BrokerNode,
-    describe: bool,
-) -> Result<(Offer, Option<MetadataResponse>), ProbeError> {
+/// A connection to one broker, after the login.
+pub(super) struct LoggedIn {
+    stream: Box<dyn Duplex>,
+    offer: Offer,
+}
+
+impl LoggedIn {
+    pub(super) async fn connect(
+        config: &GatewayConfig,
+        node: &BrokerNode,
+    ) -> Result<Self, ProbeError> {
+        let mut stream = connect(config, node).await?;
+        let (mut login, mut next) = Login::start(config.broker_credential.clone(), nonce(), None);
+        let offer = loop {
+            let answer = exchange(&mut *stream, &next, LOGIN_FRAME_BYTES_MAX).await?;
+            match login.received(&answer)? {
+                LoginStep::Send(frame) => next = frame,
+                LoginStep::Ready(offer) => break offer,
+            }
+        };
+        Ok(Self { stream, offer })
+    }
+
+    pub(super) async fn ask<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, ProbeError> {
+        let mut frame = Vec::new();
+        messages::encode_request_frame(version, 1, Some("sluice-gateway"), request, &mut frame)?;
+        let answer = Bytes::from(exchange(&mut *self.stream, &frame, FRAME_BYTES_MAX).await?);
+        let (_, response) = messages::decode_response_frame::<R>(&answer, version)?;
+        Ok(response)
+    }
+}
+
+async fn connect(config: &GatewayConfig, node: &BrokerNode) -> Result<Box<dyn Duplex>, ProbeError> {
     let tcp = TcpStream::connect(node.address).await?;
     tcp.set_nodelay(true)?;
-    let mut stream: Box<dyn Duplex> = match &config.broker_tls {
+    Ok(match &config.broker_tls {
         None => Box::new(tcp),
         Some(tls) => {
             let name = node.server_name();
@@ -209,33 +251,25 @@ async fn look(
                     .map_err(|error| ProbeError::Tls(error.to_string()))?,
             )
         }
+    })
+}
+
+/// Logs in at one broker; with `describe` also asks for the cluster and all topics.
+async fn look(
+    config: &GatewayConfig,
+    node: &BrokerNode,
+    describe: bool,
+) -> Result<(Offer, Option<MetadataResponse>), ProbeError> {
+    let mut broker = LoggedIn::connect(config, node).await?;
+    let metadata = if describe {
+        let request = MetadataRequest::default()
+            .with_topics(None)
+            .with_allow_auto_topic_creation(false);
+        Some(broker.ask(METADATA_VERSION, &request).await?)
+    } else {
+        None
     };
-    let (mut login, mut next) = Login::start(config.broker_credential.clone(), nonce(), None);
-    let offer = loop {
-        let answer = exchange(&mut *stream, &next, LOGIN_FRAME_BYTES_MAX).await?;
-        match login.received(&answer)? {
-            LoginStep::Send(frame) => next = frame,
-            LoginStep::Ready(offer) => break offer,
-        }
-    };
-    if !describe {
-        return Ok((offer, None));
-    }
-    let request = MetadataRequest::default()
-        .with_topics(None)
-        .with_allow_auto_topic_creation(false);
-    let mut frame = Vec::new();
-    messages::encode_request_frame(
-        METADATA_VERSION,
-        1,
-        Some("sluice-gateway"),
-        &request,
-        &mut frame,
-    )?;
-    let answer = Bytes::from(exchange(&mut *stream, &frame, FRAME_BYTES_MAX).await?);
-    let (_, metadata) =
-        messages::decode_response_frame::<MetadataRequest>(&answer, METADATA_VERSION)?;
-    Ok((offer, Some(metadata)))
+    Ok((broker.offer, metadata))
 }
 
 /// Sends one frame and reads one.

@@ -1,0 +1,142 @@
+//! Watches the settings in force on immutable topics: who has rights on the brokers themselves, or changes the brokers' own
+//! settings, is not stopped by the gateway, but does not go unseen.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::protocol::StrBytes;
+use sluice_policy::{CreateRequirements, Drift, Revision, drift};
+
+use super::probe::{LoggedIn, ProbeError, within};
+use crate::config::GatewayConfig;
+use crate::metrics::Metrics;
+use crate::shard_state::{BrokerNode, Cluster, Published};
+
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// After a violation was seen: an operator who mends it is told soon.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const TOPICS_PER_REQUEST: usize = 200;
+const DESCRIBE_CONFIGS_VERSION: i16 = 4;
+const RESOURCE_TOPIC: i8 = 2;
+
+/// Settings that let the history of immutable topics change, as the last look found them.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// When, and under which policy.
+    looked: Option<(Instant, Revision)>,
+    found: BTreeSet<(String, Drift)>,
+}
+
+impl Watch {
+    /// Looks, if it is time to. Each violation is told once when it comes and once when it goes.
+    pub(super) async fn look(
+        &mut self,
+        config: &GatewayConfig,
+        published: &Published,
+        cluster: &Cluster,
+        topics: &[String],
+        metrics: &Metrics,
+    ) {
+        let (Some((revision, watched)), Some(node)) =
+            (immutable(published, topics), cluster.nodes.values().next())
+        else {
+            return;
+        };
+        let every = if self.found.is_empty() {
+            LOOK_EVERY
+        } else {
+            LOOK_AGAIN
+        };
+        let seen = |(at, under): (Instant, Revision)| under == revision && at.elapsed() < every;
+        if self.looked.is_some_and(seen) {
+            return;
+        }
+        match within(describe(config, node, &watched)).await {
+            Ok(found) => {
+                self.looked = Some((Instant::now(), revision));
+                self.tell(found);
+                metrics.immutable_violations(self.found.len());
+            }
+            Err(error) => {
+                tracing::warn!("settings of immutable topics could not be looked at: {error}");
+            }
+        }
+    }
+
+    fn tell(&mut self, found: BTreeSet<(String, Drift)>) {
+        for (topic, Drift { key, value }) in found.difference(&self.found) {
+            tracing::error!(
+                topic,
+                setting = key,
+                value,
+                "an immutable topic is not kept as its class demands: set it right on the brokers, and see who changed it"
+            );
+        }
+        for (topic, Drift { key, .. }) in self.found.difference(&found) {
+            tracing::info!(
+                topic,
+                setting = key,
+                "an immutable topic is kept as its class demands again"
+            );
+        }
+        self.found = found;
+    }
+}
+
+type Watched = Vec<(String, CreateRequirements)>;
+
+/// The topics of immutable classes, and what each demands; `None` without policy.
+fn immutable(published: &Published, topics: &[String]) -> Option<(Revision, Watched)> {
+    let newest = published.snapshot.reader();
+    let tables = &newest.seen().as_ref().as_ref()?.tables;
+    // Classes bind whoever comes, so nobody's rights will do.
+    let nobody = tables.rights(&[]);
+    let watched = topics.iter().filter_map(|topic| {
+        let class = tables.class(tables.topic(&nobody, topic).class());
+        Some((topic.clone(), class.create_requirements()?))
+    });
+    Some((tables.revision(), watched.collect()))
+}
+
+async fn describe(
+    config: &GatewayConfig,
+    node: &BrokerNode,
+    watched: &Watched,
+) -> Result<BTreeSet<(String, Drift)>, ProbeError> {
+    let mut found = BTreeSet::new();
+    if watched.is_empty() {
+        return Ok(found);
+    }
+    let mut broker = LoggedIn::connect(config, node).await?;
+    for chunk in watched.chunks(TOPICS_PER_REQUEST) {
+        let resources = chunk.iter().map(|(topic, _)| {
+            let mut resource = DescribeConfigsResource::default();
+            resource.resource_type = RESOURCE_TOPIC;
+            resource.resource_name = StrBytes::from_string(topic.clone());
+            // All of them: one that is not shown would count as a violation.
+            resource.configuration_keys = None;
+            resource
+        });
+        let mut request = DescribeConfigsRequest::default();
+        request.resources = resources.collect();
+        let answer = broker.ask(DESCRIBE_CONFIGS_VERSION, &request).await?;
+        for result in &answer.results {
+            let asked = chunk
+                .iter()
+                .find(|(topic, _)| **topic == *result.resource_name);
+            // A topic that is gone meanwhile has no settings.
+            let Some((topic, required)) = asked.filter(|_| result.error_code == 0) else {
+                continue;
+            };
+            let in_force = result
+                .configs
+                .iter()
+                .map(|config| (&*config.name, config.value.as_deref()));
+            let drifts = drift(required, in_force);
+            found.extend(drifts.into_iter().map(|drift| (topic.clone(), drift)));
+        }
+    }
+    Ok(found)
+}
