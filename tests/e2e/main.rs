@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod equivalence;
 mod gateway;
 mod gateway_approval;
 mod gateway_bad_input;
