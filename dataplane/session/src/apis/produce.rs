@@ -119,18 +119,19 @@ pub(crate) fn decide(
         if let Some(entry) = protected {
             ask.unanswerable(&entry.topic);
         }
-        if denied > 0 || protected.is_some() {
+        if denied > 0 || id_denial.is_some() || protected.is_some() {
             return Err(Close::ClientDeniedUnanswerable);
         }
         ask.unacknowledged();
     }
-    if denied == 0 && !request.has_unknown_tags() && !super::is_admin_client(header) {
-        return Ok(HotStep::forward_in_place(request.acks != 0, pending));
-    }
-    if denied == pending.entries.len() && denied > 0 {
+    // A denied id denies every partition, and the request as well if it has none.
+    if id_denial.is_some() || (denied == pending.entries.len() && denied > 0) {
         let mut answer = Vec::new();
         merge(&pending, header.correlation_id, None, &mut answer);
         return Ok(HotStep::Answer(answer));
+    }
+    if denied == 0 && !request.has_unknown_tags() && !super::is_admin_client(header) {
+        return Ok(HotStep::forward_in_place(request.acks != 0, pending));
     }
     let mut kept = Vec::with_capacity(frame.len());
     let mut entries = pending.entries.iter();

@@ -6,7 +6,7 @@ use sluice_session::Close;
 
 use crate::support::batch::{self, BatchSpec, plain};
 use crate::support::facts::{TRANSACTIONAL_ID, WRITE};
-use crate::support::frames::{self, produce, produce_results, produced};
+use crate::support::frames::{self, produce, produce_results, produced, transactional};
 use crate::support::{Place, Rig};
 
 const VERSIONS: std::ops::RangeInclusive<i16> = 3..=13;
@@ -196,6 +196,19 @@ fn answers_a_request_that_is_denied_whole() {
             ]
         );
         assert_eq!(rig.session.in_flight_count(), 0);
+    }
+}
+
+#[test]
+fn a_denied_transactional_id_is_denied_without_partitions_too() {
+    for version in VERSIONS {
+        let mut rig = Rig::authenticated("writer");
+        let request = transactional("another's", &[]);
+        assert_eq!(denied_here(&mut rig, version, &request), []);
+        let unacknowledged = request.with_acks(0);
+        let round = rig.client(frames::request(version, 2, &unacknowledged));
+        assert_eq!(round.close(), &Close::ClientDeniedUnanswerable);
+        assert!(round.has_fact(Kind::Denied) && !round.has_fact(Kind::Intent));
     }
 }
 
