@@ -211,7 +211,7 @@ deps_go_driver() {
     deps_go
     deps_say 'building the driver for franz-go'
     (
-        cd "$dir"
+        cd "$dir" || exit
         export GOTOOLCHAIN=local GOFLAGS=-mod=readonly CGO_ENABLED=0
         deps_fetching "$go" mod download
         deps_quietly "$go" build -buildvcs=false -trimpath -o "$deps_cache/go/driver" .
