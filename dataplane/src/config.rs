@@ -103,7 +103,7 @@ impl BrokerNames {
     pub fn node(&self, name: &str) -> Option<i32> {
         let name = name.to_ascii_lowercase();
         let number = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
-        let node = number.parse().ok()?;
+        let node = i32::try_from(number.parse::<u32>().ok()?).ok()?;
         // One name for one node: no sign, no leading zero.
         (self.name(node) == name).then_some(node)
     }
@@ -177,6 +177,7 @@ mod tests {
             "broker-012.kafka.example",
             "broker-+1.kafka.example",
             "broker-.kafka.example",
+            "broker--5.kafka.example",
             "broker-1.kafka.example.",
             "broker-99999999999.kafka.example",
             "kafka.example",

@@ -101,6 +101,13 @@ pub(super) fn listen(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Listen>
                 reader.mistakes.add(line, message);
                 return None;
             };
+            let advertised = advertised_host.as_deref().unwrap_or_default();
+            if names.node(advertised).is_some() {
+                let message = format!(
+                    "`advertised_host: {advertised}` is a broker's name by `broker_names`; give clients another one to start from"
+                );
+                reader.mistakes.add(line, message);
+            }
             BrokerAddresses::Names(names)
         }
     };

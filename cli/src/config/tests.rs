@@ -79,6 +79,9 @@ fn brokers_go_by_name_only_where_tls_tells_the_names_apart() {
     let found = listen("{broker_names: 'b{node}.kafka.example', broker_port_base: 5}").unwrap_err();
     finds(&found, 3, "keep one");
     finds(&found, 3, "needs `tls`");
+    let same = "advertised_host: b0.kafka.example, broker_names: 'b{node}.kafka.example'";
+    let found = listen(&format!("{{{same}, {tls}}}")).unwrap_err();
+    finds(&found, 3, "another one to start from");
     let found = listen(&format!("{{broker_names: kafka.example, {tls}}}")).unwrap_err();
     finds(&found, 3, "first label");
 }

@@ -47,6 +47,13 @@ pub(crate) struct Rule {
     pub(crate) hold_ms: u64,
 }
 
+/// A place among what a request was permitted.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    permits: usize,
+    asked: usize,
+}
+
 /// One request's, or one answer's, questions to policy, with what policy said.
 pub(crate) struct Asker<'a> {
     environment: &'a Environment<'a>,
@@ -475,14 +482,19 @@ impl<'a> Asker<'a> {
         asked.masked = masked;
     }
 
-    /// Nothing of this topic goes on after all, although the role would let it: no permit, and no word of it in the intent.
-    pub(crate) fn withdraw(&mut self, operation: Operation, topic: &str) {
-        let resource = ResourceRef::Topic(topic);
-        let api_key = self.api_key;
-        self.permits
-            .retain(|permit| !permit.covers(api_key, operation, resource));
-        self.asked
-            .retain(|asked| !asked.is_for(operation, resource));
+    /// Where the permits and items of the next topic will start.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            permits: self.permits.len(),
+            asked: self.asked.len(),
+        }
+    }
+
+    /// Nothing of what was asked since goes on after all, although the role would let it: no permit, and no word of it in the
+    /// intent.
+    pub(crate) fn withdraw(&mut self, since: &Mark) {
+        self.permits.truncate(since.permits);
+        self.asked.truncate(since.asked);
     }
 
     /// A write to a protected topic without acknowledgement: nothing could carry the answer.
@@ -497,7 +509,8 @@ impl<'a> Asker<'a> {
         self.refusals.push(refusal);
     }
 
-    /// The item of one partition: the topic's own, as long as it names no partition yet, else a new one.
+    /// The item of one partition of the topic that was asked last: the topic's own, as long as it names no partition yet, else
+    /// a new one.
     fn asked_partition(
         &mut self,
         operation: Operation,
@@ -507,13 +520,10 @@ impl<'a> Asker<'a> {
         let resource = ResourceRef::Topic(topic);
         let free = self
             .asked
-            .iter()
-            .rposition(|asked| asked.partition < 0 && asked.is_for(operation, resource));
-        let mut asked = match free {
-            Some(at) => self.asked.remove(at),
-            None => Asked::new(operation, ResourceRef::Topic(topic)),
-        };
+            .pop_if(|asked| !asked.names_partition && asked.is_for(operation, resource));
+        let mut asked = free.unwrap_or_else(|| Asked::new(operation, resource));
         asked.partition = partition;
+        asked.names_partition = true;
         asked.topic_id = topic.id();
         self.asked.push_mut(asked)
     }

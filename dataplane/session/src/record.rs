@@ -16,7 +16,9 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     /// By which the request named the topic, if it did so by id.
     pub(crate) topic_id: Option<[u8; 16]>,
+    /// -1 until one is named; a client may name any number.
     pub(crate) partition: i32,
+    pub(crate) names_partition: bool,
     pub(crate) first_offset: i64,
     pub(crate) masked: bool,
     pub(crate) grant: String,
@@ -31,6 +33,7 @@ impl Asked {
             name: resource.name().to_owned(),
             topic_id: None,
             partition: -1,
+            names_partition: false,
             first_offset: -1,
             masked: false,
             grant: String::new(),

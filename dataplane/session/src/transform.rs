@@ -10,7 +10,7 @@ use sluice_kafka::views::{FetchResponse, RecordsVerdict};
 use sluice_masking::{MaskPlan, Masked, SelfCheck, mask_value, placeholder};
 use sluice_policy::MaskPlanId;
 
-use crate::apis::PendingFetch;
+use crate::apis::{PendingFetch, position_from};
 use crate::environment::Snapshot;
 use crate::error::Close;
 use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
@@ -148,14 +148,16 @@ impl MaskJob {
         }
         let mut work = self.work.take().unwrap_or_default();
         let mut out = Vec::with_capacity(frame.len());
+        let mut at = 0;
         self.pending.merge(
             self.correlation_id,
             frame,
             |topic, partition, _, out| {
-                let found = work
-                    .iter_mut()
-                    .find(|work| work.partition == partition.index && work.topic.key() == topic);
-                match found {
+                let is =
+                    |work: &Work| work.partition == partition.index && work.topic.key() == topic;
+                let found = position_from(&work, at, is);
+                at = found.unwrap_or(at);
+                match found.and_then(|found| work.get_mut(found)) {
                     None if self.masks.iter().any(|(masked, _)| masked.key() == topic) => {
                         RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE)
                     }
@@ -182,6 +184,7 @@ impl MaskJob {
             return Vec::new();
         };
         let mut work = Vec::new();
+        let mut at = 0;
         for topic in response.topics() {
             let masked = self
                 .masks
@@ -191,7 +194,11 @@ impl MaskJob {
                 continue;
             };
             for partition in topic.partitions() {
-                let fetch_offset = self.pending.fetch_offset(topic.key, partition.index);
+                at = self
+                    .pending
+                    .position(at, topic.key, partition.index)
+                    .unwrap_or(at);
+                let fetch_offset = self.pending.fetch_offset(at);
                 let delivered = Delivered {
                     topic: named.to_string(),
                     topic_id: named.id(),

@@ -16,6 +16,10 @@ A client is offered, for each API, the versions that it, the gateway and the bro
 the connection ends, as a broker would end it, and the rejection is recorded. Where ids replace names
 (KIP-516), a topic is decided by the name that a broker's answer gave for its id, and forwarded by the id.
 
+Beside the codes of the table: a change that an immutable topic withstands is 44 (POLICY_VIOLATION) where the answer has room for a
+message or clients show that code, a write that waits for an approval 19, a producer id of another principal 29 in Produce and 49 in
+InitProducerId, an id that no broker has named 100.
+
 ";
 
 fn range((from, to): (i16, i16)) -> String {

@@ -21,11 +21,17 @@ const TOPICS_PER_REQUEST: usize = 200;
 const DESCRIBE_CONFIGS_VERSION: i16 = 4;
 const RESOURCE_TOPIC: i8 = 2;
 
+/// What stands for the settings of a topic that the brokers do not show: a gateway that may not look has seen nothing.
+const NOT_SHOWN: &str = "settings not shown to the gateway";
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+
 /// Settings that let the history of immutable topics change, as the last look found them.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// When, and under which policy.
     looked: Option<(Instant, Revision)>,
+    /// The last look failed, or found something: the next one comes soon.
+    uneasy: bool,
     found: BTreeSet<(String, Drift)>,
 }
 
@@ -44,28 +50,27 @@ impl Watch {
         else {
             return;
         };
-        let every = if self.found.is_empty() {
-            LOOK_EVERY
-        } else {
-            LOOK_AGAIN
-        };
+        let every = if self.uneasy { LOOK_AGAIN } else { LOOK_EVERY };
         let seen = |(at, under): (Instant, Revision)| under == revision && at.elapsed() < every;
         if self.looked.is_some_and(seen) {
             return;
         }
-        match within(describe(config, node, &watched)).await {
+        let described = describe(config, node, &watched).await;
+        self.looked = Some((Instant::now(), revision));
+        match described {
             Ok(found) => {
-                self.looked = Some((Instant::now(), revision));
-                self.tell(found);
+                self.uneasy = !found.is_empty();
+                self.tell(found, &watched);
                 metrics.immutable_violations(self.found.len());
             }
             Err(error) => {
+                self.uneasy = true;
                 tracing::warn!("settings of immutable topics could not be looked at: {error}");
             }
         }
     }
 
-    fn tell(&mut self, found: BTreeSet<(String, Drift)>) {
+    fn tell(&mut self, found: BTreeSet<(String, Drift)>, watched: &Watched) {
         for (topic, Drift { key, value }) in found.difference(&self.found) {
             tracing::error!(
                 topic,
@@ -75,11 +80,19 @@ impl Watch {
             );
         }
         for (topic, Drift { key, .. }) in self.found.difference(&found) {
-            tracing::info!(
-                topic,
-                setting = key,
-                "an immutable topic is kept as its class demands again"
-            );
+            let other_value = |(name, drift): &(String, Drift)| name == topic && drift.key == *key;
+            if !watched.iter().any(|(name, _)| name == topic) {
+                tracing::warn!(
+                    topic,
+                    "an immutable topic that was not kept as its class demands is gone"
+                );
+            } else if !found.iter().any(other_value) {
+                tracing::info!(
+                    topic,
+                    setting = key,
+                    "an immutable topic is kept as its class demands again"
+                );
+            }
         }
         self.found = found;
     }
@@ -109,7 +122,7 @@ async fn describe(
     if watched.is_empty() {
         return Ok(found);
     }
-    let mut broker = LoggedIn::connect(config, node).await?;
+    let mut broker = within(LoggedIn::connect(config, node)).await?;
     for chunk in watched.chunks(TOPICS_PER_REQUEST) {
         let resources = chunk.iter().map(|(topic, _)| {
             let mut resource = DescribeConfigsResource::default();
@@ -121,20 +134,29 @@ async fn describe(
         });
         let mut request = DescribeConfigsRequest::default();
         request.resources = resources.collect();
-        let answer = broker.ask(DESCRIBE_CONFIGS_VERSION, &request).await?;
-        for result in &answer.results {
-            let asked = chunk
+        let answer = within(broker.ask(DESCRIBE_CONFIGS_VERSION, &request)).await?;
+        for (topic, required) in chunk {
+            let shown = answer
+                .results
                 .iter()
-                .find(|(topic, _)| **topic == *result.resource_name);
-            // A topic that is gone meanwhile has no settings.
-            let Some((topic, required)) = asked.filter(|_| result.error_code == 0) else {
-                continue;
+                .find(|result| **topic == *result.resource_name);
+            let drifts = match shown {
+                Some(result) if result.error_code == 0 => {
+                    let in_force = result
+                        .configs
+                        .iter()
+                        .map(|config| (&*config.name, config.value.as_deref()));
+                    drift(required, in_force)
+                }
+                // Gone meanwhile.
+                Some(result) if result.error_code == UNKNOWN_TOPIC_OR_PARTITION => continue,
+                _ => vec![Drift {
+                    key: NOT_SHOWN,
+                    value: shown.map_or(String::new(), |result| {
+                        format!("error {}", result.error_code)
+                    }),
+                }],
             };
-            let in_force = result
-                .configs
-                .iter()
-                .map(|config| (&*config.name, config.value.as_deref()));
-            let drifts = drift(required, in_force);
             found.extend(drifts.into_iter().map(|drift| (topic.clone(), drift)));
         }
     }

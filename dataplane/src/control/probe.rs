@@ -70,9 +70,6 @@ pub(crate) async fn keep(
             .order_gate(&mut |gate| gate.expire(i64::try_from(abandoned_ms).unwrap_or(0)));
         match probe(&config, &published, &listeners).await {
             Some((cluster, topics)) => {
-                watch
-                    .look(&config, &published, &cluster, &topics, &metrics)
-                    .await;
                 // Not the topology alone: a broker may have moved, which clients are not told.
                 if cluster != last {
                     if cluster.nodes.keys().ne(last.nodes.keys()) {
@@ -83,6 +80,9 @@ pub(crate) async fn keep(
                     published.cluster.reclaim();
                     ready.cluster();
                 }
+                watch
+                    .look(&config, &published, &last, &topics, &metrics)
+                    .await;
                 tokio::time::sleep(PROBE_EVERY).await;
             }
             None => tokio::time::sleep(RETRY).await,

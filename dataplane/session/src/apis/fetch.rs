@@ -70,6 +70,8 @@ pub(crate) fn decide(
         entries: Vec::new(),
     };
     let mut masked = false;
+    // Also a topic without partitions: its name does not go on either.
+    let mut refused = false;
     for topic in request.topics() {
         let resolved = ask.resolve(topic.key);
         let denial = match &resolved {
@@ -79,6 +81,7 @@ pub(crate) fn decide(
                 .err()
                 .map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED),
         };
+        refused |= denial.is_some();
         let named = resolved.unwrap_or_else(|| AskedTopic::new(topic.key, "".into()));
         masked |= denial.is_none() && ask.mask_plan(&named).is_some();
         for partition in topic.partitions() {
@@ -102,8 +105,7 @@ pub(crate) fn decide(
         response_bytes_max: bytes_max,
         partition_bytes_max: bytes_max,
     };
-    let denied = pending.denied_count();
-    if denied > 0 && denied == pending.entries.len() {
+    if refused && pending.denied_count() == pending.entries.len() {
         let mut answer = Vec::new();
         let entries = pending.merge_entries();
         fetch_response::merge(
@@ -118,7 +120,7 @@ pub(crate) fn decide(
         return Ok((HotStep::Answer(answer), None));
     }
     let mut kept = Vec::new();
-    if denied > 0 || request.needs_rewrite() || super::is_admin_client(header) {
+    if refused || request.needs_rewrite() || super::is_admin_client(header) {
         let mut entries = pending.entries.iter();
         request.keep_topics(
             &patch,
@@ -251,20 +253,20 @@ impl PendingFetch {
 
     /// Which entry a partition of the answer belongs to. Brokers answer in the request's order, so it is looked for from
     /// where the one before was found.
-    fn position(&self, from: usize, topic: TopicKey<'_>, partition: i32) -> Option<usize> {
-        let is = |at: &usize| {
-            self.entries
-                .get(*at)
-                .is_some_and(|entry| entry.partition == partition && entry.topic.key() == topic)
-        };
-        (from..self.entries.len()).chain(0..from).find(is)
+    pub(crate) fn position(
+        &self,
+        from: usize,
+        topic: TopicKey<'_>,
+        partition: i32,
+    ) -> Option<usize> {
+        super::position_from(&self.entries, from, |entry| {
+            entry.partition == partition && entry.topic.key() == topic
+        })
     }
 
-    pub(crate) fn fetch_offset(&self, topic: TopicKey<'_>, partition: i32) -> i64 {
-        let asked = self
-            .position(0, topic, partition)
-            .and_then(|at| self.entries.get(at));
-        asked.map_or(0, |entry| entry.fetch_offset)
+    /// The offset that the entry at this position asked for.
+    pub(crate) fn fetch_offset(&self, at: usize) -> i64 {
+        self.entries.get(at).map_or(0, |entry| entry.fetch_offset)
     }
 
     /// Writes the client's answer: the broker's records as `records` says, and the denials in the request's order.

@@ -38,7 +38,7 @@ impl ColdApi for Metadata {
                 if let Some(refusal) = refusal {
                     denied.push(refusal);
                 }
-                keep && name.is_none_or(|name| seen.insert(name))
+                keep && name.is_none_or(|name| seen.insert((name, topic.topic_id)))
             });
             // An empty list asks for the brokers alone.
             if topics.is_empty() {

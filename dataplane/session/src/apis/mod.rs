@@ -45,6 +45,15 @@ impl<P> HotStep<P> {
     }
 }
 
+/// Where an item is, looked for from `from` on and then from the start: what comes in the same order is found at once.
+pub(crate) fn position_from<T>(items: &[T], from: usize, is: impl Fn(&T) -> bool) -> Option<usize> {
+    let (before, after) = items.split_at_checked(from)?;
+    let found = after.iter().position(&is);
+    found
+        .map(|at| at.saturating_add(from))
+        .or_else(|| before.iter().position(&is))
+}
+
 /// Brokers let this client id write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 

@@ -122,11 +122,16 @@ impl ColdApi for ElectLeaders {
     }
 
     fn answer(
-        _: &mut Asker<'_>,
+        ask: &mut Asker<'_>,
         _version: i16,
         denied: Self::Pending,
         response: &mut ElectLeadersResponse,
     ) {
+        for topic in &response.replica_election_results {
+            for partition in &topic.partition_result {
+                ask.outcome(&topic.topic, partition.error_code);
+            }
+        }
         response.replica_election_results.extend(denied);
     }
 }

@@ -56,8 +56,11 @@ pub(crate) fn decide(
         ..PendingProduce::default()
     };
     let repeated = repeated(&request);
+    // Also a topic without partitions: its name does not go on either.
+    let mut refused = id_denial.is_some();
     for topic in request.topics() {
         let Some(named) = ask.resolve(topic.key) else {
+            refused = true;
             let unknown = AskedTopic::new(topic.key, "".into());
             pending
                 .entries
@@ -69,7 +72,9 @@ pub(crate) fn decide(
                 }));
             continue;
         };
+        let mark = ask.mark();
         let access = ask.topic(Operation::Write, &named);
+        refused |= access.is_err();
         let mut goes_on = false;
         for partition in topic.partitions() {
             let mut records_count = 0;
@@ -94,6 +99,7 @@ pub(crate) fn decide(
                 }
             };
             goes_on |= denial.is_none();
+            refused |= denial.is_some();
             pending.entries.push(Entry {
                 topic: named.clone(),
                 partition: partition.index,
@@ -102,14 +108,9 @@ pub(crate) fn decide(
             });
         }
         if access.is_ok() && !goes_on {
-            ask.withdraw(Operation::Write, &named);
+            ask.withdraw(&mark);
         }
     }
-    let denied = pending
-        .entries
-        .iter()
-        .filter(|entry| entry.denial.is_some())
-        .count();
     if request.acks == 0 {
         // There is no answer that could carry a denial, and none that could say where records went.
         let protected = pending
@@ -119,18 +120,18 @@ pub(crate) fn decide(
         if let Some(entry) = protected {
             ask.unanswerable(&entry.topic);
         }
-        if denied > 0 || id_denial.is_some() || protected.is_some() {
+        if refused || protected.is_some() {
             return Err(Close::ClientDeniedUnanswerable);
         }
         ask.unacknowledged();
     }
-    // A denied id denies every partition, and the request as well if it has none.
-    if id_denial.is_some() || (denied == pending.entries.len() && denied > 0) {
+    let nothing_left = pending.entries.iter().all(|entry| entry.denial.is_some());
+    if refused && nothing_left {
         let mut answer = Vec::new();
         merge(&pending, header.correlation_id, None, &mut answer);
         return Ok(HotStep::Answer(answer));
     }
-    if denied == 0 && !request.has_unknown_tags() && !super::is_admin_client(header) {
+    if !refused && !request.has_unknown_tags() && !super::is_admin_client(header) {
         return Ok(HotStep::forward_in_place(request.acks != 0, pending));
     }
     let mut kept = Vec::with_capacity(frame.len());
@@ -152,15 +153,16 @@ pub(crate) fn answer(
 ) -> Result<Option<Vec<u8>>, Close> {
     let response =
         ProduceResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
+    let mut at = 0;
     for topic in response.topics() {
         for partition in topic.partitions() {
-            let asked = pending
-                .entries
-                .iter()
-                .find(|entry| entry.partition == partition.index && entry.topic.key() == topic.key)
-                .ok_or(Close::BrokerMalformed(
-                    "an answer for a partition that was not asked for".into(),
-                ))?;
+            let is = |entry: &Entry| {
+                entry.partition == partition.index && entry.topic.key() == topic.key
+            };
+            at = super::position_from(&pending.entries, at, is).unwrap_or(pending.entries.len());
+            let asked = pending.entries.get(at).ok_or(Close::BrokerMalformed(
+                "an answer for a partition that was not asked for".into(),
+            ))?;
             let counts = asked.records_count;
             ask.delivered(Delivered {
                 topic: asked.topic.to_string(),

@@ -32,7 +32,8 @@ pub(crate) struct CreateTopics;
 impl ColdApi for CreateTopics {
     type Request = CreateTopicsRequest;
     type Response = CreateTopicsResponse;
-    type Pending = Vec<CreatableTopicResult>;
+    /// The denials, and whether the request only asks what would be.
+    type Pending = (Vec<CreatableTopicResult>, bool);
 
     fn decide(
         ask: &mut Asker<'_>,
@@ -71,17 +72,20 @@ impl ColdApi for CreateTopics {
             response.topics = denied;
             return Verdict::Answer(response);
         }
-        Verdict::Forward(denied)
+        Verdict::Forward((denied, request.validate_only))
     }
 
     fn answer(
         ask: &mut Asker<'_>,
         version: i16,
-        denied: Self::Pending,
+        (denied, only_validated): Self::Pending,
         response: &mut CreateTopicsResponse,
     ) {
         for topic in &mut response.topics {
-            ask.learn_topic_id(topic.topic_id, &topic.name);
+            // A topic that was not made has no id, whatever the answer says.
+            if topic.error_code == code::NONE && !only_validated {
+                ask.learn_topic_id(topic.topic_id, &topic.name);
+            }
             ask.outcome(&topic.name, topic.error_code);
             // KIP-525: what the topic came to be is a setting, for who may see settings.
             if version >= 5

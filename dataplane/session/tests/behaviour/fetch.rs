@@ -170,6 +170,20 @@ fn forgotten_topics_and_tags_do_not_pass() {
 }
 
 #[test]
+fn a_denied_topic_without_partitions_does_not_go_on() {
+    for version in VERSIONS {
+        let mut rig = Rig::authenticated("reader");
+        let round = rig.client(frames::request(version, 1, &fetch(&[("hidden", vec![])])));
+        let (_, read) = frames::decode_response::<FetchRequest>(version, round.only_answer());
+        assert_eq!((read.error_code, read.responses.len()), (0, 0));
+        let request = fetch(&[("orders", vec![(0, 0)]), ("hidden", vec![])]);
+        let round = rig.client(frames::request(version, 2, &request));
+        let (_, sent) = frames::decode_request::<FetchRequest>(&round.only_forwarded().bytes);
+        assert_eq!(sent.topics.len(), 1);
+    }
+}
+
+#[test]
 fn denied_partitions_are_merged_in_the_requests_order() {
     for version in VERSIONS {
         let mut rig = Rig::authenticated("reader");

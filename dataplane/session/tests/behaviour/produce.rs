@@ -212,6 +212,57 @@ fn a_denied_transactional_id_is_denied_without_partitions_too() {
     }
 }
 
+/// A topic may stand twice in a request; what becomes of one does not touch the other.
+#[test]
+fn every_batch_that_is_forwarded_is_in_the_intent_even_if_its_topic_stands_twice() {
+    for version in VERSIONS {
+        let mut rig = Rig::authenticated("writer");
+        let good = || vec![(0, plain(b"a"))];
+        let nothing = produce(0, &[("orders", good()), ("orders", vec![])]);
+        let round = rig.client(frames::request(version, 1, &nothing));
+        round.only_forwarded();
+        assert_eq!(round.fact(Kind::Intent).named(), [("orders", 0)]);
+
+        let mut rig = Rig::authenticated("writer");
+        let broken = vec![(1, b"no batch".to_vec())];
+        let mixed = produce(
+            1,
+            &[("orders", good()), ("orders", broken), ("clicks", good())],
+        );
+        let round = rig.client(frames::request(version, 2, &mixed));
+        round.only_forwarded();
+        assert_eq!(
+            round.fact(Kind::Intent).named(),
+            [("orders", 0), ("clicks", 0)]
+        );
+    }
+}
+
+#[test]
+fn a_denied_topic_without_partitions_does_not_go_on() {
+    for version in VERSIONS {
+        let mut rig = Rig::authenticated("writer");
+        let request = produce(1, &[("hidden", vec![])]);
+        assert_eq!(denied_here(&mut rig, version, &request), []);
+        let request = produce(1, &[("orders", vec![(0, plain(b"a"))]), ("hidden", vec![])]);
+        let round = rig.client(frames::request(version, 2, &request));
+        let (_, sent) = frames::decode_request::<ProduceRequest>(&round.only_forwarded().bytes);
+        assert_eq!(sent.topic_data.len(), 1);
+    }
+}
+
+#[test]
+fn a_partition_number_that_means_nothing_is_recorded_like_any_other() {
+    let mut rig = Rig::authenticated("writer");
+    let batches = vec![(-1, plain(b"a")), (-7, plain(b"b")), (0, plain(b"c"))];
+    let round = rig.client(frames::request(9, 1, &produce(1, &[("orders", batches)])));
+    round.only_forwarded();
+    assert_eq!(
+        round.fact(Kind::Intent).named(),
+        [("orders", -1), ("orders", -7), ("orders", 0)]
+    );
+}
+
 #[test]
 fn unknown_tags_do_not_pass() {
     let mut rig = Rig::authenticated("writer");
