@@ -32,7 +32,7 @@ use sluice_kafka::messages::structs::{
     TopicName,
 };
 use sluice_kafka::messages::{StrBytes, decode_request_frame, encode_response_frame};
-use sluice_kafka::views::{FetchRequest, ProduceRequest};
+use sluice_kafka::views::{FetchRequest, ProduceRequest, TopicKey};
 use sluice_kafka::{ErrorCode, RequestHeader};
 
 pub(crate) const TOPIC: &str = "orders";
@@ -223,7 +223,7 @@ impl Connection {
             }
             api::PRODUCE => {
                 let asked = ProduceRequest::parse(frame, header).unwrap();
-                assert_eq!(asked.topics().next().unwrap().name, TOPIC);
+                assert_eq!(asked.topics().next().unwrap().key, TopicKey::Name(TOPIC));
                 let partition = PartitionProduceResponse::default().with_error_code(error.0);
                 let topic = TopicProduceResponse::default()
                     .with_name(topic())
