@@ -31,6 +31,8 @@ pub struct GatewayConfig {
     pub shard_cpus: Vec<usize>,
     /// Microseconds that a shard keeps polling after its last event; 0 where clients share the cores.
     pub hot_us: u32,
+    /// Memory that all connections may hold together; each shard has an equal part of it.
+    pub connections_bytes_max: usize,
     /// Metrics and readiness over HTTP.
     pub metrics: Option<SocketAddr>,
 }

@@ -108,6 +108,7 @@ impl Gateway {
         let room = AcceptRoom::new(shards_count)?;
         let (listeners, bootstrap) = Listeners::open(config.listen.clone(), room.clone())?;
         let listeners = Arc::new(listeners);
+        let connections_bytes_max = config.connections_bytes_max / shards_count;
         let shards = {
             let (config, metrics, published) = (config.clone(), metrics.clone(), published.clone());
             let (room, listeners) = (room.clone(), listeners.clone());
@@ -125,6 +126,7 @@ impl Gateway {
                         journal,
                         metrics,
                         &published,
+                        connections_bytes_max,
                     );
                     if let Err(error) = serve(shard, state, room, listeners).await {
                         tracing::error!("shard ended: {error}");
@@ -305,7 +307,13 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listener
     let session = Session::new(uuid::Uuid::new_v4().as_u128(), peer.to_string(), node);
     match opened {
         Ok((stream, node)) => {
-            let connection = Connection::new(session, Rc::new(stream), node, clock::monotonic_ms());
+            let connection = Connection::new(
+                session,
+                Rc::new(stream),
+                node,
+                clock::monotonic_ms(),
+                &state.ledger,
+            );
             live.borrow_mut().push(Rc::downgrade(&connection));
             pump::run(state, connection).await;
         }

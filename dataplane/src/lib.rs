@@ -12,6 +12,7 @@ mod control;
 mod gateway;
 mod journal;
 mod kick;
+mod ledger;
 pub mod limits;
 mod listeners;
 pub mod mailbox;

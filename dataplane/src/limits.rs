@@ -55,6 +55,9 @@ pub const TLS_BUFFER_BYTES_MAX: usize = 512 * 1024;
 /// Plaintext encrypted before the next write to the socket.
 pub const TLS_WRITE_BYTES_MAX: usize = 128 * 1024;
 
+/// Bytes of answers that the gateway wrote itself, and that leave before more frames of the broker are looked at.
+pub const ANSWER_ROUND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 const _: () = {
     assert!(SOCK_CALL_COST_BYTES < SOCK_TURN_BYTES);
     assert!(TLS_READ_BYTES_MIN <= TLS_READ_BYTES_MAX);

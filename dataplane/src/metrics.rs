@@ -68,6 +68,9 @@ impl Metrics {
         if close.is_rejection() {
             self.rejected.fetch_add(1, Ordering::Relaxed);
         }
+        if close.is_refusal() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         *lock(&self.closed_by_reason)
             .entry(close.code())
             .or_default() += 1;

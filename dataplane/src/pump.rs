@@ -14,8 +14,10 @@ use sluice_session::{BrokerStep, Close, Outbox, Piece, Session, limits};
 
 use crate::broker;
 use crate::kick::Kick;
+use crate::ledger::{Account, Ledger, ShardLedger};
+use crate::limits::ANSWER_ROUND_BYTES_MAX;
 use crate::net::{Arrived, Stream, reactor_yield};
-use crate::shard_state::ShardState;
+use crate::shard_state::{BUFFER_BYTES, ShardState};
 
 /// What an idle TLS connection waits with; its buffer comes from the shard once bytes are there.
 const FIRST_BYTES: usize = 256;
@@ -29,6 +31,9 @@ pub(crate) struct Connection {
     node: Option<i32>,
     kick: Kick,
     room: Kick,
+    ledger: Rc<Ledger>,
+    /// What waits in the session.
+    session_account: RefCell<Account>,
     closing: RefCell<Option<Close>>,
     pub(crate) opened_ms: u64,
 }
@@ -39,7 +44,9 @@ impl Connection {
         client: Rc<Stream>,
         node: Option<i32>,
         opened_ms: u64,
+        ledger: &Rc<ShardLedger>,
     ) -> Rc<Self> {
+        let ledger = Ledger::new(ledger);
         Rc::new(Self {
             session: RefCell::new(session),
             client,
@@ -47,6 +54,8 @@ impl Connection {
             node,
             kick: Kick::default(),
             room: Kick::default(),
+            session_account: RefCell::new(ledger.account()),
+            ledger,
             closing: RefCell::new(None),
             opened_ms,
         })
@@ -61,6 +70,13 @@ impl Connection {
         if let Some(broker) = &*self.broker.borrow() {
             broker.abort();
         }
+    }
+
+    /// Counts what waits in the session and what `outbox` is about to send.
+    fn hold(&self, outbox: &Outbox, account: &mut Account) -> Result<(), Close> {
+        let waiting = self.session.borrow().held_bytes();
+        self.session_account.borrow_mut().hold(waiting)?;
+        account.hold(outbox.held_bytes())
     }
 
     fn is_closing(&self) -> bool {
@@ -118,10 +134,9 @@ fn record_end(shard: &ShardState, session: &mut Session, close: &Close) {
 }
 
 async fn carry_requests(shard: &Rc<ShardState>, connection: &Connection) -> Close {
-    let mut buffer = Buffer::new(shard);
-    let mut outbox = Outbox::default();
+    let mut side = Side::new(shard, connection);
     loop {
-        if let Err(close) = request_round(shard, connection, &mut buffer, &mut outbox).await {
+        if let Err(close) = request_round(shard, connection, &mut side).await {
             return close;
         }
     }
@@ -131,10 +146,14 @@ async fn carry_requests(shard: &Rc<ShardState>, connection: &Connection) -> Clos
 async fn request_round(
     shard: &Rc<ShardState>,
     connection: &Connection,
-    buffer: &mut Buffer,
-    outbox: &mut Outbox,
+    side: &mut Side,
 ) -> Result<(), Close> {
-    while connection.session.borrow().in_flight_count() >= limits::IN_FLIGHT_COUNT_MAX {
+    let Side {
+        buffer,
+        outbox,
+        account,
+    } = side;
+    while !connection.session.borrow().has_room() {
         connection.room.notified().await;
     }
     if connection.is_closing() {
@@ -142,11 +161,9 @@ async fn request_round(
     }
     outbox.clear();
     let refused = decide_frames(shard, connection, buffer, outbox);
+    connection.hold(outbox, account)?;
     if refused.is_none() && buffer.taken == buffer.start {
-        return match buffer.fill(&connection.client).await {
-            Ok(0) | Err(_) => Err(Close::ClientClosed),
-            Ok(_) => Ok(()),
-        };
+        return buffer.fill(&connection.client, Close::ClientClosed).await;
     }
     if outbox.forwards() && connection.broker.borrow().is_none() {
         let (stream, offer) = broker::open(shard, connection.node).await?;
@@ -172,7 +189,7 @@ async fn request_round(
     refused.map_or(Ok(()), Err)
 }
 
-/// Hands each complete frame to the session, up to the limit of requests in flight.
+/// Hands each complete frame to the session, as long as it has room for one more.
 fn decide_frames(
     shard: &Rc<ShardState>,
     connection: &Connection,
@@ -181,7 +198,7 @@ fn decide_frames(
 ) -> Option<Close> {
     let environment = shard.environment();
     let mut session = connection.session.borrow_mut();
-    while session.in_flight_count() < limits::IN_FLIGHT_COUNT_MAX {
+    while session.has_room() {
         match buffer.frame(session.client_frame_bytes_max()) {
             Ok(None) => break,
             Ok(Some(range)) => {
@@ -198,10 +215,9 @@ fn decide_frames(
 }
 
 async fn carry_answers(shard: &Rc<ShardState>, connection: &Connection) -> Close {
-    let mut buffer = Buffer::new(shard);
-    let mut outbox = Outbox::default();
+    let mut side = Side::new(shard, connection);
     loop {
-        if let Err(close) = answer_round(shard, connection, &mut buffer, &mut outbox).await {
+        if let Err(close) = answer_round(shard, connection, &mut side).await {
             return close;
         }
     }
@@ -211,11 +227,15 @@ async fn carry_answers(shard: &Rc<ShardState>, connection: &Connection) -> Close
 async fn answer_round(
     shard: &Rc<ShardState>,
     connection: &Connection,
-    buffer: &mut Buffer,
-    outbox: &mut Outbox,
+    side: &mut Side,
 ) -> Result<(), Close> {
+    let Side {
+        buffer,
+        outbox,
+        account,
+    } = side;
     outbox.clear();
-    loop {
+    while outbox.held_bytes() < ANSWER_ROUND_BYTES_MAX {
         let range = match buffer.frame(limits::FRAME_BYTES_MAX) {
             Ok(None) => break,
             Ok(Some(range)) => range,
@@ -233,9 +253,13 @@ async fn answer_round(
             outbox,
         )?;
         if let BrokerStep::Mask(mut job) = step {
+            let mut masking = connection.ledger.account();
             while !job.step(frame, limits::MASK_STEP_BYTES) {
+                masking.hold(job.held_bytes())?;
                 reactor_yield().await;
             }
+            // Twice: what was masked is copied into the answer.
+            masking.hold(job.held_bytes().saturating_mul(2))?;
             let environment = shard.environment();
             connection
                 .session
@@ -244,6 +268,7 @@ async fn answer_round(
         }
     }
     connection.session.borrow_mut().drain_answers(outbox);
+    connection.hold(outbox, account)?;
     let idle = outbox.is_empty();
     settle(shard, connection, outbox).await?;
     write_pieces(&connection.client, &buffer.bytes, outbox.pieces())
@@ -264,13 +289,9 @@ async fn answer_round(
     };
     let kicked = async {
         connection.kick.notified().await;
-        Ok(None)
+        Ok(())
     };
-    let read = async { buffer.fill(&broker).await.map(Some) };
-    match future::or(kicked, read).await {
-        Ok(Some(0)) | Err(_) => Err(Close::BrokerClosed),
-        Ok(_) => Ok(()),
-    }
+    future::or(kicked, buffer.fill(&broker, Close::BrokerClosed)).await
 }
 
 /// Makes the evidence of a step as durable as policy asks; only then are its bytes released.
@@ -325,6 +346,24 @@ async fn write_pieces(stream: &Stream, bytes: &[u8], pieces: &[Piece]) -> io::Re
     Ok(())
 }
 
+/// What one of the two tasks works with.
+struct Side {
+    buffer: Buffer,
+    outbox: Outbox,
+    /// What the outbox holds.
+    account: Account,
+}
+
+impl Side {
+    fn new(shard: &Rc<ShardState>, connection: &Connection) -> Self {
+        Self {
+            buffer: Buffer::new(shard, connection.ledger.account()),
+            outbox: Outbox::default(),
+            account: connection.ledger.account(),
+        }
+    }
+}
+
 /// A linear read buffer: `start <= taken <= end <= bytes.len()`; `start..taken` are frames handed out,
 /// `taken..end` came after them. Its memory goes back to the shard while the connection is idle.
 struct Buffer {
@@ -332,17 +371,22 @@ struct Buffer {
     start: usize,
     taken: usize,
     end: usize,
+    /// Length of the frame at `taken`, once its prefix is there.
+    frame_bytes: usize,
     shard: Rc<ShardState>,
+    account: Account,
 }
 
 impl Buffer {
-    fn new(shard: &Rc<ShardState>) -> Self {
+    fn new(shard: &Rc<ShardState>, account: Account) -> Self {
         Self {
             bytes: Vec::new(),
             start: 0,
             taken: 0,
             end: 0,
+            frame_bytes: 0,
             shard: shard.clone(),
+            account,
         }
     }
 
@@ -353,6 +397,7 @@ impl Buffer {
             Ok(length) => length,
             Err(error) => return Err(Close::frame(error)),
         };
+        self.frame_bytes = length.unwrap_or(0);
         let Some(length) = length.filter(|length| *length <= rest.len()) else {
             return Ok(None);
         };
@@ -361,31 +406,43 @@ impl Buffer {
         Ok(Some(range))
     }
 
-    /// Reads once. An empty buffer waits without memory; a full one grows with what has really arrived.
-    async fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
+    /// Reads once; `closed` is what it means if nothing comes any more. An empty buffer waits without memory; a full one
+    /// grows with what has really arrived, up to the frame that it holds.
+    async fn fill(&mut self, stream: &Stream, closed: Close) -> Result<(), Close> {
         if self.end == 0 {
             self.give_back();
             let mut first = [0; FIRST_BYTES];
-            let arrived = stream.arrived(&mut first).await?;
+            let Ok(arrived) = stream.arrived(&mut first).await else {
+                return Err(closed);
+            };
             if arrived == Arrived::Bytes(0) {
-                return Ok(0);
+                return Err(closed);
             }
+            self.account.hold(BUFFER_BYTES)?;
             self.bytes = self.shard.buffers.take();
             if let Arrived::Bytes(read) = arrived {
                 let (Some(to), Some(from)) = (self.bytes.get_mut(..read), first.get(..read)) else {
-                    return Ok(0);
+                    return Err(closed);
                 };
                 to.copy_from_slice(from);
                 self.end = read;
-                return Ok(read);
+                return Ok(());
             }
         } else if self.end == self.bytes.len() {
-            self.bytes.resize(self.bytes.len() * 2, 0);
+            let doubled = self.bytes.len().saturating_mul(2);
+            let grown = doubled.min(self.frame_bytes).max(self.bytes.len() + 1);
+            self.account.hold(grown)?;
+            self.bytes.reserve_exact(grown - self.bytes.len());
+            self.bytes.resize(grown, 0);
         }
         let free = self.bytes.get_mut(self.end..).unwrap_or_default();
-        let read = stream.read(free).await?;
-        self.end += read;
-        Ok(read)
+        match stream.read(free).await {
+            Ok(0) | Err(_) => Err(closed),
+            Ok(read) => {
+                self.end += read;
+                Ok(())
+            }
+        }
     }
 
     /// Forgets the frames handed out; what came after them moves to the front.
@@ -399,6 +456,8 @@ impl Buffer {
     fn give_back(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         self.shard.buffers.give_back(bytes);
+        // Less is never refused.
+        let _ = self.account.hold(0);
     }
 }
 

@@ -18,12 +18,13 @@ use crate::config::GatewayConfig;
 use crate::control::asks::Asks;
 use crate::control::keys::UnknownKey;
 use crate::journal::Journal;
+use crate::ledger::ShardLedger;
 use crate::mailbox::{Mailbox, Reader};
 use crate::metrics::Metrics;
 use crate::net::Driver;
 
 /// Bytes read at once from an active connection.
-const BUFFER_BYTES: usize = 256 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
 /// Buffers that a shard keeps for the next active connection.
 const BUFFERS_KEPT_MAX: usize = 64;
 
@@ -107,6 +108,7 @@ pub(crate) struct ShardState {
     pub(crate) driver: Rc<Driver>,
     pub(crate) journal: Journal,
     pub(crate) buffers: BufferPool,
+    pub(crate) ledger: Rc<ShardLedger>,
     pub(crate) metrics: Arc<Metrics>,
     /// Keys of the last SCRAM login, which spare the next one the derivation.
     pub(crate) scram_keys: RefCell<Option<Keys>>,
@@ -128,6 +130,7 @@ impl ShardState {
         journal: Journal,
         metrics: Arc<Metrics>,
         published: &Published,
+        connections_bytes_max: usize,
     ) -> Rc<Self> {
         let readers = Readers {
             snapshot: published.snapshot.reader(),
@@ -136,6 +139,7 @@ impl ShardState {
             grants: published.grants.reader(),
         };
         Rc::new(Self {
+            ledger: ShardLedger::new(connections_bytes_max),
             config,
             driver,
             journal,

@@ -50,6 +50,8 @@ pub struct SluiceOptions {
     pub broker_names: Option<String>,
     /// Shards, on CPUs 0 and up; 0 leaves it to the gateway.
     pub shards_count: usize,
+    /// Memory that all connections may hold together; 0 leaves it to the gateway.
+    pub connections_memory_mib: usize,
 }
 
 impl Sluice {
@@ -73,6 +75,10 @@ impl Sluice {
             0 => String::new(),
             count => format!("shards: {{cpus: {:?}}}\n", (0..count).collect::<Vec<_>>()),
         };
+        let memory = match options.connections_memory_mib {
+            0 => String::new(),
+            mib => format!("connections_memory_mib: {mib}\n"),
+        };
         let host = options.advertised_host.as_deref().unwrap_or("127.0.0.1");
         let brokers = match &options.broker_names {
             Some(pattern) => format!("broker_names: '{pattern}'"),
@@ -83,7 +89,7 @@ impl Sluice {
              state_dir: state\n\
              listen:\n  host: 127.0.0.1\n  advertised_host: {host}\n  bootstrap_port: {bootstrap_port}\n  {brokers}\n{tls}\
              brokers:\n  bootstrap: [{}]\n  credential: {{scram-sha-512: {{username: sluice-gateway, password: '{}'}}}}\n\
-             {shards}metrics: {{listen: 127.0.0.1:{metrics_port}}}\n\
+             {shards}{memory}metrics: {{listen: 127.0.0.1:{metrics_port}}}\n\
              issuers: [{{name: {ISSUER}, url: '{}', development: true}}]\n\
              control:\n  grpc: 127.0.0.1:{grpc_port}\n  dashboard: false\n  store: embedded\n  \
              bootstrap_author: {{issuer: {ISSUER}, claim: sub, value: frank}}\n",

@@ -73,6 +73,7 @@ pub(crate) fn gateway(
         link,
         shard_cpus: section.shard_cpus.clone(),
         hot_us: section.hot_us,
+        connections_bytes_max: section.connections_bytes_max,
         metrics: section.metrics,
     })
 }

@@ -68,6 +68,8 @@ pub(crate) struct GatewaySection {
     pub(crate) brokers: Brokers,
     pub(crate) shard_cpus: Vec<usize>,
     pub(crate) hot_us: u32,
+    /// Memory that all connections may hold together.
+    pub(crate) connections_bytes_max: usize,
     pub(crate) metrics: Option<SocketAddr>,
     /// `None`: the last good snapshot has to do. `sluice up` makes its own.
     pub(crate) link: Option<Link>,

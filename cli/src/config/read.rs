@@ -146,6 +146,7 @@ impl Reader<'_> {
             .take("shards")
             .map(|node| sections::shards(node, self))
             .unwrap_or_default();
+        let connections_bytes_max = sections::connections_memory(top, self);
         let metrics = top
             .take("metrics")
             .and_then(|node| sections::metrics(node, self));
@@ -167,6 +168,7 @@ impl Reader<'_> {
             brokers: brokers?,
             shard_cpus,
             hot_us,
+            connections_bytes_max,
             metrics,
             link,
         }))

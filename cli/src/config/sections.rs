@@ -16,6 +16,9 @@ const BOOTSTRAP_PORT: u16 = 19_092;
 const BROKER_PORT_BASE: u16 = 19_093;
 /// Clients mostly share the machine's cores with the gateway where nobody said otherwise.
 const HOT_US: u32 = 0;
+const CONNECTIONS_MEMORY_MIB: usize = 4_096;
+/// Two shards can still carry the longest request and answer at once.
+const CONNECTIONS_MEMORY_MIB_MIN: usize = 512;
 
 pub(super) const ADDRESS: &str = "an address and a port, such as 127.0.0.1:9464";
 const PORT: &str = "a port, 0 to 65535";
@@ -246,6 +249,22 @@ pub(super) fn shards(node: &Node<'_>, reader: &mut Reader<'_>) -> (Vec<usize>, u
     }
     fields.finish(reader.mistakes);
     (cpus, hot_us)
+}
+
+/// Memory of all connections together, in bytes.
+pub(super) fn connections_memory(top: &mut Fields<'_, '_>, reader: &mut Reader<'_>) -> usize {
+    const KEY: &str = "connections_memory_mib";
+    let mib = top.take(KEY).and_then(|node| {
+        let wanted = format!("MiB, {CONNECTIONS_MEMORY_MIB_MIN} or more");
+        let mib: usize = fields::parse(&format!("`{KEY}`"), node, &wanted, reader.mistakes)?;
+        if mib < CONNECTIONS_MEMORY_MIB_MIN {
+            let message = format!("`{KEY}` is {wanted}, not {mib}");
+            reader.mistakes.add(fields::line_of(node), message);
+        }
+        Some(mib)
+    });
+    mib.unwrap_or(CONNECTIONS_MEMORY_MIB)
+        .saturating_mul(1024 * 1024)
 }
 
 pub(super) fn metrics(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<SocketAddr> {

@@ -17,6 +17,7 @@ brokers:
   credential:
     scram-sha-512: {username: sluice-gateway, password_file: secrets/broker}
 shards: {cpus: [0, 1], hot_us: 50}
+connections_memory_mib: 1024
 metrics: {listen: 127.0.0.1:9464}
 issuers:
   - {name: local, url: 'http://127.0.0.1:9000', development: true}
@@ -96,6 +97,7 @@ fn a_whole_configuration_is_read_with_its_defaults() {
         (0, BrokerAddresses::Ports { base: 19_093 })
     );
     assert_eq!((gateway.shard_cpus, gateway.hot_us), (vec![0, 1], 50));
+    assert_eq!(gateway.connections_bytes_max, 1 << 30);
     assert_eq!(
         gateway.brokers.credential,
         BrokerCredential::Sasl {

@@ -20,6 +20,8 @@ pub enum Flaw {
     LengthNegative,
     #[error("count is larger than what remains can hold, or than the limit")]
     CountOversized,
+    #[error("arrays have more elements together than the limit")]
+    ElementsOversized,
     #[error("varint is longer than its type allows")]
     VarintOversized,
     #[error("string is not UTF-8")]

@@ -3,6 +3,18 @@
 /// Elements in one array of a message; the same cap as a 4.4 broker's own parser.
 pub const ARRAY_COUNT_MAX: usize = 1_000_000;
 
+/// Elements in all arrays of one request together, scalars apart, and the tagged fields that were not understood.
+///
+/// An element may take a byte on the wire and [`ELEMENT_BYTES`] once it is decoded, so this is what bounds the memory of a
+/// decoded request: 64 MiB.
+pub const REQUEST_ELEMENTS_MAX: usize = 256 * 1024;
+
+/// The same for the response of a broker, which lists whole clusters.
+pub const RESPONSE_ELEMENTS_MAX: usize = 4 * REQUEST_ELEMENTS_MAX;
+
+/// What one element of an array takes when it is decoded, about: the structs of the decoder have 40 to 250 bytes.
+pub const ELEMENT_BYTES: usize = 256;
+
 /// Bytes of a batch before its first record: base offset through record count.
 pub const BATCH_HEADER_BYTES: usize = 61;
 

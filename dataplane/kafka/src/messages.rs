@@ -10,6 +10,7 @@ pub use kafka_protocol::messages as structs;
 pub use kafka_protocol::protocol::StrBytes;
 
 use crate::header::{parse_response_header, response_header_version};
+use crate::limits::ELEMENT_BYTES;
 use crate::reader::Encoding;
 use crate::shape::{strip_request, strip_response};
 use crate::writer::{begin_frame, end_frame, put_i16, put_i32, put_no_tags, put_string};
@@ -20,7 +21,7 @@ use crate::{Flaw, Malformed, MessageError, RequestHeader};
 /// # Errors
 /// The body is malformed, or the API or version is not one that the gateway speaks.
 pub fn decode_request<T: Request>(version: i16, body: &Bytes) -> Result<T, Malformed> {
-    let stripped = strip_request(T::KEY, version, body)?;
+    let (stripped, _) = strip_request(T::KEY, version, body)?;
     decode(version, &stripped, body)
 }
 
@@ -29,8 +30,19 @@ pub fn decode_request_frame<T: Request>(
     frame: &[u8],
     header: &RequestHeader<'_>,
 ) -> Result<T, Malformed> {
-    let body = frame.get(header.body_at..).unwrap_or_default();
-    decode_request(header.api_version, &Bytes::copy_from_slice(body))
+    decode_request_weighed(frame, header).map(|(request, _)| request)
+}
+
+/// The same, with the bytes that the request takes in memory at most.
+pub fn decode_request_weighed<T: Request>(
+    frame: &[u8],
+    header: &RequestHeader<'_>,
+) -> Result<(T, usize), Malformed> {
+    let body = Bytes::copy_from_slice(frame.get(header.body_at..).unwrap_or_default());
+    let (stripped, checked) = strip_request(T::KEY, header.api_version, &body)?;
+    let elements_bytes = checked.elements_count.saturating_mul(ELEMENT_BYTES);
+    let request = decode(header.api_version, &stripped, &body)?;
+    Ok((request, body.len().saturating_add(elements_bytes)))
 }
 
 /// Decodes a broker's response to a request of type `T`, a complete frame: its correlation id and its body.
@@ -40,7 +52,7 @@ pub fn decode_response_frame<T: Request>(
 ) -> Result<(i32, T::Response), Malformed> {
     let (correlation_id, body_at) = parse_response_header(frame, T::KEY, version)?;
     let body = frame.slice(body_at..);
-    let stripped = strip_response(T::KEY, version, &body)?;
+    let (stripped, _) = strip_response(T::KEY, version, &body)?;
     Ok((correlation_id, decode(version, &stripped, &body)?))
 }
 

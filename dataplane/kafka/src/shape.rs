@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::limits::SHAPE_DEPTH_MAX;
+use crate::limits::{REQUEST_ELEMENTS_MAX, RESPONSE_ELEMENTS_MAX, SHAPE_DEPTH_MAX};
 use crate::reader::{Encoding, Reader};
 use crate::writer::put_uvarint;
 use crate::{Flaw, Malformed, shapes};
@@ -19,6 +19,8 @@ use crate::{Flaw, Malformed, shapes};
 pub struct Checked {
     /// Tagged fields that the layout does not know.
     pub unknown_tags_count: usize,
+    /// Elements of all arrays, scalars apart.
+    pub elements_count: usize,
 }
 
 /// Checks the body of a request, header excluded.
@@ -26,12 +28,12 @@ pub struct Checked {
 /// # Errors
 /// [`Flaw::LayoutUnknown`] for an API or version that the gateway does not speak; otherwise what is wrong, and where in `body`.
 pub fn check_request(api_key: i16, version: i16, body: &[u8]) -> Result<Checked, Malformed> {
-    check(shapes::request(api_key), version, body)
+    check(Walk::request(version), shapes::request(api_key), body)
 }
 
 /// Checks the body of a response, header excluded. Errors as [`check_request`].
 pub fn check_response(api_key: i16, version: i16, body: &[u8]) -> Result<Checked, Malformed> {
-    check(shapes::response(api_key), version, body)
+    check(Walk::response(version), shapes::response(api_key), body)
 }
 
 /// Checks a request and leaves out what the layout does not know, so that nothing is passed on that was not understood:
@@ -40,23 +42,24 @@ pub fn check_response(api_key: i16, version: i16, body: &[u8]) -> Result<Checked
 ///
 /// # Errors
 /// As [`check_request`], and [`Flaw::TagNested`] for an unknown tagged field inside a known one.
-pub fn strip_request(api_key: i16, version: i16, body: &[u8]) -> Result<Cow<'_, [u8]>, Malformed> {
+pub fn strip_request(
+    api_key: i16,
+    version: i16,
+    body: &[u8],
+) -> Result<(Cow<'_, [u8]>, Checked), Malformed> {
     let message = shapes::request(api_key);
-    let end = Walk {
-        version,
-        encoding: Encoding::Classic,
-        depth: 0,
-        unknown_tags_count: 0,
-        cuts: None,
-    }
-    .message(message, body)?
-    .position();
-    strip(message, version, body.get(..end).unwrap_or(body))
+    let end = Walk::request(version).message(message, body)?.position();
+    let body = body.get(..end).unwrap_or(body);
+    strip(|| Walk::request(version), message, body)
 }
 
 /// Checks a response and leaves out what the layout does not know; see [`strip_request`].
-pub fn strip_response(api_key: i16, version: i16, body: &[u8]) -> Result<Cow<'_, [u8]>, Malformed> {
-    strip(shapes::response(api_key), version, body)
+pub fn strip_response(
+    api_key: i16,
+    version: i16,
+    body: &[u8],
+) -> Result<(Cow<'_, [u8]>, Checked), Malformed> {
+    strip(|| Walk::response(version), shapes::response(api_key), body)
 }
 
 /// The layout of one message over the versions that the gateway speaks.
@@ -148,32 +151,25 @@ pub(crate) const fn message(
     }
 }
 
-fn check(message: Option<Message>, version: i16, body: &[u8]) -> Result<Checked, Malformed> {
-    let mut walk = Walk {
-        version,
-        encoding: Encoding::Classic,
-        depth: 0,
-        unknown_tags_count: 0,
-        cuts: None,
-    };
+fn check(mut walk: Walk, message: Option<Message>, body: &[u8]) -> Result<Checked, Malformed> {
     walk.message(message, body)?.finish()?;
     Ok(Checked {
         unknown_tags_count: walk.unknown_tags_count,
+        elements_count: walk.elements_count,
     })
 }
 
-fn strip(message: Option<Message>, version: i16, body: &[u8]) -> Result<Cow<'_, [u8]>, Malformed> {
-    let checked = check(message, version, body)?;
+fn strip(
+    walk: impl Fn() -> Walk,
+    message: Option<Message>,
+    body: &[u8],
+) -> Result<(Cow<'_, [u8]>, Checked), Malformed> {
+    let checked = check(walk(), message, body)?;
     if checked.unknown_tags_count == 0 {
-        return Ok(Cow::Borrowed(body));
+        return Ok((Cow::Borrowed(body), checked));
     }
-    let mut walk = Walk {
-        version,
-        encoding: Encoding::Classic,
-        depth: 0,
-        unknown_tags_count: 0,
-        cuts: Some(Vec::new()),
-    };
+    let mut walk = walk();
+    walk.cuts = Some(Vec::new());
     walk.message(message, body)?;
     let mut out = Vec::with_capacity(body.len());
     let mut copied_to = 0;
@@ -186,7 +182,7 @@ fn strip(message: Option<Message>, version: i16, body: &[u8]) -> Result<Cow<'_, 
         copied_to = cut.section.end;
     }
     out.extend_from_slice(body.get(copied_to..).unwrap_or_default());
-    Ok(Cow::Owned(out))
+    Ok((Cow::Owned(out), checked))
 }
 
 /// One tagged section and the fields of it that stay, tag and size included.
@@ -200,11 +196,42 @@ struct Walk {
     encoding: Encoding,
     depth: usize,
     unknown_tags_count: usize,
+    elements_count: usize,
+    elements_max: usize,
     /// Tagged sections to write anew, in the order of the body; absent if nobody asked.
     cuts: Option<Vec<Cut>>,
 }
 
 impl Walk {
+    fn request(version: i16) -> Self {
+        Self::new(version, REQUEST_ELEMENTS_MAX)
+    }
+
+    fn response(version: i16) -> Self {
+        Self::new(version, RESPONSE_ELEMENTS_MAX)
+    }
+
+    fn new(version: i16, elements_max: usize) -> Self {
+        Self {
+            version,
+            encoding: Encoding::Classic,
+            depth: 0,
+            unknown_tags_count: 0,
+            elements_count: 0,
+            elements_max,
+            cuts: None,
+        }
+    }
+
+    /// Counts what the decoder will allocate for, before it does.
+    fn elements(&mut self, count: usize, reader: &Reader<'_>) -> Result<(), Malformed> {
+        self.elements_count = self.elements_count.saturating_add(count);
+        if self.elements_count > self.elements_max {
+            return Err(reader.flaw(Flaw::ElementsOversized));
+        }
+        Ok(())
+    }
+
     /// Walks one message and returns the reader where it ends.
     fn message<'b>(
         &mut self,
@@ -273,6 +300,7 @@ impl Walk {
                 if let Kind::Fixed(bytes) = element {
                     return reader.skip(count.saturating_mul((*bytes).into())).map(drop);
                 }
+                self.elements(count, reader)?;
                 (0..count).try_for_each(|_| self.value(element, false, reader))
             }
         }
@@ -313,6 +341,7 @@ impl Walk {
             Ok(())
         })?;
         self.unknown_tags_count = self.unknown_tags_count.saturating_add(unknown_count);
+        self.elements(unknown_count, reader)?;
         if let Some(cuts) = self.cuts.as_mut().filter(|_| unknown_count > 0) {
             cuts.push(Cut {
                 section: start..reader.position(),

@@ -55,6 +55,15 @@ pub enum Close {
     /// Evidence could not be recorded, so nothing goes on.
     #[error("evidence could not be recorded: {0}")]
     EvidenceRefused(String),
+    /// The connection would hold more memory than one may.
+    #[error("connection would hold more than {bytes_max} bytes in the gateway")]
+    ConnectionMemory {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// All connections of the shard together hold what the operator allows.
+    #[error("no memory is left for connections; raise `connections_memory_mib` or add gateways")]
+    ShardMemory,
     /// Our own bug; the session ends, the shard lives.
     #[error("internal invariant broken: {0}")]
     Internal(&'static str),
@@ -120,9 +129,17 @@ impl Close {
             Self::BrokerUnreachable(_) => "broker-unreachable",
             Self::PolicyUnbound => "policy-unbound",
             Self::EvidenceRefused(_) => "evidence-refused",
+            Self::ConnectionMemory { .. } => "connection-memory",
+            Self::ShardMemory => "shard-memory",
             Self::Internal(_) => "internal",
             Self::Draining => "draining",
         }
+    }
+
+    /// Whether a limit on memory was met: counted as a refusal.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::ConnectionMemory { .. } | Self::ShardMemory)
     }
 
     /// Whether the bytes were malformed or unsupported: recorded as a rejection.

@@ -9,6 +9,16 @@ pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Requests forwarded and not yet answered on one session; past it nothing more is read from the client.
 pub const IN_FLIGHT_COUNT_MAX: usize = 1_000;
 
+/// Memory that waits for answers on one session; past it nothing more is read from the client. One request more may be over.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Memory that one connection may hold in the gateway, all of it together: frames that arrive, what waits for answers, and
+/// answers that are masked or on their way. Past it the connection is closed.
+///
+/// It leaves room for the longest request and the longest answer at once. An ordinary connection holds 512 KiB while it is
+/// active, and nothing of this while it is idle.
+pub const CONNECTION_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// What a Fetch may ask of the broker at once. Kafka's limits are soft, so a smaller one only means more rounds.
 pub const FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
 
@@ -43,3 +53,4 @@ const _: () = assert!(UNAUTHENTICATED_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!((MASKED_FETCH_BYTES_MAX as usize) < FRAME_BYTES_MAX);
 const _: () = assert!(MASKED_FETCH_BYTES_MAX <= FETCH_BYTES_MAX);
 const _: () = assert!(DECOMPRESSED_BATCH_BYTES_MAX <= FRAME_BYTES_MAX);
+const _: () = assert!(2 * FRAME_BYTES_MAX + IN_FLIGHT_BYTES_MAX <= CONNECTION_BYTES_MAX);

@@ -71,6 +71,19 @@ impl AskedTopic {
     }
 }
 
+/// Memory of the names of topics; a run of the same topic shares one name.
+pub(crate) fn names_bytes<'a>(topics: impl Iterator<Item = &'a AskedTopic>) -> usize {
+    let mut bytes: usize = 0;
+    let mut last: Option<&Arc<str>> = None;
+    for AskedTopic { name, .. } in topics {
+        if !last.is_some_and(|last| Arc::ptr_eq(last, name)) {
+            bytes = bytes.saturating_add(name.len());
+        }
+        last = Some(name);
+    }
+    bytes
+}
+
 impl Deref for AskedTopic {
     type Target = str;
 

@@ -36,6 +36,8 @@ pub struct Outbox {
     /// In-flight entries that were answered here; they may leave once their evidence is written.
     pub(crate) answered: Vec<u64>,
     pub(crate) released: Vec<Piece>,
+    /// Of all pieces that the session wrote.
+    owned_bytes: usize,
     pub(crate) counts: Counts,
     /// Something could not be recorded: nothing of this step may go on.
     pub(crate) unrecorded: bool,
@@ -64,6 +66,7 @@ impl Default for Outbox {
             unreceipted: Vec::new(),
             answered: Vec::new(),
             released: Vec::new(),
+            owned_bytes: 0,
             counts: Counts::default(),
             unrecorded: false,
         }
@@ -95,6 +98,19 @@ impl Outbox {
         self.evidence.is_empty() && self.unreceipted.is_empty() && self.released.is_empty()
     }
 
+    /// Memory of the bytes that the session wrote.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.owned_bytes.saturating_add(self.evidence.capacity())
+    }
+
+    pub(crate) fn push(&mut self, unreceipted: Unreceipted) {
+        if let Piece::Owned(bytes) = &unreceipted.piece {
+            self.owned_bytes = self.owned_bytes.saturating_add(bytes.capacity());
+        }
+        self.unreceipted.push(unreceipted);
+    }
+
     /// The bytes to send, in order; empty until they are released.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
@@ -118,6 +134,7 @@ impl Outbox {
         self.unreceipted.clear();
         self.answered.clear();
         self.released.clear();
+        self.owned_bytes = 0;
         self.counts = Counts::default();
         self.unrecorded = false;
     }

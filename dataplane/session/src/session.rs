@@ -41,6 +41,8 @@ pub struct Session {
     exchange: Exchange,
     in_flight: VecDeque<InFlight>,
     in_flight_number: u64,
+    /// What `in_flight` holds.
+    in_flight_bytes: usize,
     sequence: u64,
     memory: Memory,
 }
@@ -51,6 +53,8 @@ struct InFlight {
     correlation_id: i32,
     request: RequestRef,
     durability: Durability,
+    /// Memory that waits with it.
+    bytes: usize,
     state: InFlightState,
 }
 
@@ -62,7 +66,22 @@ enum InFlightState {
     },
     Produce(PendingProduce),
     Fetch(PendingFetch),
-    Cold(Box<dyn ColdAnswer>),
+    Cold {
+        pending: Box<dyn ColdAnswer>,
+        /// What the request took in memory; what is left of it waits here.
+        bytes: usize,
+    },
+}
+
+impl InFlightState {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Answered { bytes, .. } => bytes.capacity(),
+            Self::Produce(pending) => pending.bytes(),
+            Self::Fetch(pending) => pending.bytes(),
+            Self::Cold { bytes, .. } => *bytes,
+        }
+    }
 }
 
 impl std::fmt::Debug for InFlight {
@@ -96,6 +115,12 @@ impl Masking {
     pub fn step(&mut self, frame: &[u8], budget: usize) -> bool {
         self.job.step(frame, budget)
     }
+
+    /// Memory that the job holds between two steps.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.job.held_bytes()
+    }
 }
 
 impl Session {
@@ -112,6 +137,7 @@ impl Session {
             exchange: Exchange::default(),
             in_flight: VecDeque::new(),
             in_flight_number: 0,
+            in_flight_bytes: 0,
             sequence: 0,
             memory: Memory::default(),
         }
@@ -127,6 +153,19 @@ impl Session {
     #[must_use]
     pub fn in_flight_count(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Whether one more request may be taken: past the limits nothing more is read from the client until an answer has left.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.in_flight.len() < limits::IN_FLIGHT_COUNT_MAX
+            && self.in_flight_bytes < limits::IN_FLIGHT_BYTES_MAX
+    }
+
+    /// Memory that waits in the session for answers, or for their turn.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.in_flight_bytes
     }
 
     /// Whether the client is known.
@@ -362,7 +401,7 @@ impl Session {
                     });
                 }
                 scribe.intent(out, request, &asked, unacknowledged, durability);
-                out.unreceipted.push(Unreceipted {
+                out.push(Unreceipted {
                     api_key: request.api_key,
                     permits,
                     piece,
@@ -389,8 +428,7 @@ impl Session {
         self.recheck(environment)?;
         self.drain_answers(out);
         let entry = self
-            .in_flight
-            .pop_front()
+            .take_first()
             .ok_or(Close::BrokerMalformed("an answer to nothing".into()))?;
         let found = response_correlation_id(frame).map_err(Close::broker_malformed)?;
         if found != entry.correlation_id {
@@ -430,7 +468,7 @@ impl Session {
                 produce::answer(&mut ask, correlation_id, &pending, frame)?
                     .map_or(in_place, Piece::Owned)
             }
-            InFlightState::Cold(pending) => Piece::Owned(pending.answer(&mut ask, frame)?),
+            InFlightState::Cold { pending, .. } => Piece::Owned(pending.answer(&mut ask, frame)?),
             InFlightState::Fetch(pending) => {
                 match fetch::answer(&mut ask, correlation_id, pending, frame)? {
                     fetch::FetchStep::AsItIs => in_place,
@@ -468,7 +506,7 @@ impl Session {
         );
         scribe.denied(out, request, &denial_id, &refusals);
         scribe.outcome(out, request, &delivered, durability);
-        out.unreceipted.push(Unreceipted {
+        out.push(Unreceipted {
             api_key: request.api_key,
             permits: Permits::Answer,
             piece,
@@ -504,7 +542,7 @@ impl Session {
         out.counts.self_checks = out.counts.self_checks.saturating_add(counts.self_checks);
         self.scribe(environment)
             .outcome(out, request, &delivered, durability);
-        out.unreceipted.push(Unreceipted {
+        out.push(Unreceipted {
             api_key: request.api_key,
             permits: Permits::Answer,
             piece: Piece::Owned(bytes),
@@ -523,9 +561,9 @@ impl Session {
                 state: InFlightState::Answered { bytes, .. },
                 request,
                 ..
-            }) = self.in_flight.pop_front()
+            }) = self.take_first()
             {
-                out.unreceipted.push(Unreceipted {
+                out.push(Unreceipted {
                     api_key: request.api_key,
                     permits: Permits::Answer,
                     piece: Piece::Owned(bytes),
@@ -585,14 +623,23 @@ impl Session {
     ) -> u64 {
         let number = self.in_flight_number;
         self.in_flight_number = number.wrapping_add(1);
+        let bytes = state.bytes();
+        self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
         self.in_flight.push_back(InFlight {
             number,
             correlation_id,
             request,
             durability,
+            bytes,
             state,
         });
         number
+    }
+
+    fn take_first(&mut self) -> Option<InFlight> {
+        let first = self.in_flight.pop_front()?;
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(first.bytes);
+        Some(first)
     }
 
     fn next_request(&mut self, api_key: i16, api_version: i16) -> RequestRef {
@@ -645,9 +692,10 @@ fn step(ask: &mut Asker<'_>, in_place: Piece, frame: &mut [u8]) -> Result<(i32, 
         }
         api_key => match apis::table::cold(ask, &header, bytes) {
             Some(step) => match step? {
-                ColdStep::Forward(bytes, pending) => {
-                    Step::Forward(Piece::Owned(bytes), Some(InFlightState::Cold(pending)))
-                }
+                ColdStep::Forward(frame, pending, bytes) => Step::Forward(
+                    Piece::Owned(frame),
+                    Some(InFlightState::Cold { pending, bytes }),
+                ),
                 ColdStep::Answer(bytes) => Step::Answer(bytes),
             },
             None => {

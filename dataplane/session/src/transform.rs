@@ -138,6 +138,14 @@ impl MaskJob {
         self.work.as_ref().is_some_and(|work| self.at >= work.len())
     }
 
+    /// Memory that the job holds between two steps.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let work = self.work.iter().flatten();
+        let out: usize = work.map(|work| work.out.capacity()).sum();
+        out.saturating_add(self.scratch.batch.held_bytes())
+            .saturating_add(self.pending.bytes())
+    }
+
     /// The client's answer, what it delivers, and what was done.
     pub(crate) fn finish(
         mut self,

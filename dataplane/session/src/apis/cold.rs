@@ -45,8 +45,8 @@ pub(crate) enum Verdict<P, R> {
 
 /// A decided request, in bytes.
 pub(crate) enum ColdStep {
-    /// The frame to forward, and what to do with the answer.
-    Forward(Vec<u8>, Box<dyn ColdAnswer>),
+    /// The frame to forward, what to do with the answer, and the bytes that this waits with at most.
+    Forward(Vec<u8>, Box<dyn ColdAnswer>, usize),
     /// The frame to answer with.
     Answer(Vec<u8>),
 }
@@ -63,8 +63,8 @@ pub(crate) fn run<A: ColdApi>(
     header: &RequestHeader<'_>,
     frame: &[u8],
 ) -> Result<ColdStep, Close> {
-    let mut request: A::Request =
-        messages::decode_request_frame(frame, header).map_err(Close::malformed)?;
+    let (mut request, weight_bytes): (A::Request, usize) =
+        messages::decode_request_weighed(frame, header).map_err(Close::malformed)?;
     let RequestHeader {
         api_key,
         api_version,
@@ -89,6 +89,7 @@ pub(crate) fn run<A: ColdApi>(
                     pending,
                     api_version,
                 }),
+                weight_bytes,
             ))
         }
         Verdict::Answer(response) => {

@@ -13,7 +13,7 @@ use sluice_policy::{MaskPlanId, Operation};
 use super::{Asker, HotStep};
 use crate::error::Close;
 use crate::limits::{FETCH_BYTES_MAX, MASKED_FETCH_BYTES_MAX};
-use crate::memory::AskedTopic;
+use crate::memory::{AskedTopic, names_bytes};
 use crate::record::Delivered;
 use crate::transform::MaskJob;
 
@@ -242,6 +242,12 @@ fn still_readable(ask: &mut Asker<'_>, topic: &str) -> Option<Option<MaskPlanId>
 }
 
 impl PendingFetch {
+    /// Memory that it takes while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.entries.capacity().saturating_mul(size_of::<Entry>());
+        entries.saturating_add(names_bytes(self.entries.iter().map(|entry| &entry.topic)))
+    }
+
     pub(crate) fn version(&self) -> i16 {
         self.version
     }

@@ -12,7 +12,7 @@ use crate::decide::Rule;
 use crate::environment::Standing;
 use crate::error::Close;
 use crate::limits::APPROVAL_THROTTLE_MS_MAX;
-use crate::memory::AskedTopic;
+use crate::memory::{AskedTopic, names_bytes};
 use crate::order_gate::{Stream, Turn};
 use crate::record::Delivered;
 
@@ -33,6 +33,20 @@ struct Entry {
     partition: i32,
     records_count: i32,
     denial: Option<(ErrorCode, String)>,
+}
+
+impl PendingProduce {
+    /// Memory that it takes while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.entries.capacity().saturating_mul(size_of::<Entry>());
+        let denials = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.denial.as_ref());
+        let messages: usize = denials.map(|(_, message)| message.capacity()).sum();
+        let names = names_bytes(self.entries.iter().map(|entry| &entry.topic));
+        entries.saturating_add(messages).saturating_add(names)
+    }
 }
 
 /// Decides one Produce.
