@@ -6,18 +6,26 @@ use kafka_protocol::protocol::StrBytes;
 use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
 use sluice_policy::{
-    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceRef, Rights, TopicChange,
+    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
+    Rights, TopicChange,
 };
 use uuid::Uuid;
 
 use crate::environment::{Environment, Snapshot, Standing};
 use crate::forward::Permits;
+use crate::limits::PRODUCER_ID_CLAIM_MS;
 use crate::memory::{AskedTopic, Memory};
-use crate::order_gate::{Stream, Turn};
+use crate::order_gate::{self, Stream, Turn};
 use crate::record::{Asked, Delivered, Refusal};
 
 /// The reason code of a write that waits for a person.
 pub(crate) const APPROVAL_AWAITED: &str = "approval-awaited";
+
+/// The reason code of a write that a person refused, or did not answer for in time.
+pub(crate) const APPROVAL_REFUSED: &str = "approval-refused";
+
+/// The reason code of a write that would wait, and whose place in its producer's order cannot be kept.
+pub(crate) const ORDER_GATE_FULL: &str = "order-gate-full";
 
 /// `authorized_operations` when nobody asked for it (KIP-430).
 pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
@@ -240,6 +248,30 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// Evidence that a request permitted on the cluster alters this quota.
+    pub(crate) fn alters_quota(&mut self, quota: String) {
+        let mut asked = Asked::new(Operation::AlterConfigs, ResourceRef::Cluster);
+        asked.name = quota;
+        self.asked.push(asked);
+    }
+
+    /// A quota that nobody may alter through the gateway.
+    pub(crate) fn quota_denied(&mut self, quota: &str, why: &str) -> Denial {
+        let (principal, denial_id) = (self.principal, self.denial_id);
+        let text = format!("{principal} may not alter the {quota}: {why} (denial {denial_id})");
+        let reason = Reason::NotPermitted;
+        let (operation, resource) = (Operation::AlterConfigs, ResourceRef::Cluster);
+        let mut refusal = Refusal::new(operation, resource, reason.code(), &text);
+        refusal.name = quota.to_owned();
+        self.refusals.push(refusal);
+        Denial { reason, text }
+    }
+
+    /// The user that brokers know the gateway by.
+    pub(crate) fn broker_user(&self) -> &'a str {
+        &self.environment.topology.broker_user
+    }
+
     /// A topic id that no broker's answer named yet.
     pub(crate) fn unknown_topic_id(&mut self, id: Uuid) {
         let text = format!("topic id {id} is not known to this gateway");
@@ -268,6 +300,23 @@ impl<'a> Asker<'a> {
 
     pub(crate) fn may_describe_topic(&self, name: &str) -> bool {
         self.topic_set(name).contains(Operation::Describe)
+    }
+
+    /// The first topic that does not sort before `from` and may be described, of those that brokers have named.
+    pub(crate) fn describable_from(&self, from: &str) -> Option<Arc<str>> {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        // Many may be asked about: not while the table is locked.
+        self.environment.shared.topic_ids(&mut |ids| {
+            let found = ids.all_names().filter(|name| &***name >= from);
+            names.extend(found.cloned());
+        });
+        let mut first: Option<Arc<str>> = None;
+        for name in names {
+            if first.as_ref().is_none_or(|first| name < *first) && self.may_describe_topic(&name) {
+                first = Some(name);
+            }
+        }
+        first
     }
 
     pub(crate) fn may_describe_configs(&self, topic: &str) -> bool {
@@ -381,23 +430,28 @@ impl<'a> Asker<'a> {
     // Producers.
 
     pub(crate) fn claim_producer_id(&mut self, producer_id: i64) -> bool {
-        if self.memory.claimed_producer_id == Some(producer_id) {
+        let now = self.environment.now.unix_ms();
+        if let Some((claimed, at)) = self.memory.claimed_producer_id
+            && claimed == producer_id
+            && now.saturating_sub(at) < PRODUCER_ID_CLAIM_MS
+        {
             return true;
         }
         let mut owned = false;
         self.environment
             .shared
-            .producer_ids(&mut |ids| owned = ids.claim(producer_id, self.principal));
+            .producer_ids(&mut |ids| owned = ids.claim(producer_id, self.principal, now));
         if owned {
-            self.memory.claimed_producer_id = Some(producer_id);
+            self.memory.claimed_producer_id = Some((producer_id, now));
         }
         owned
     }
 
     pub(crate) fn learn_producer_id(&self, producer_id: i64) {
+        let now = self.environment.now.unix_ms();
         self.environment
             .shared
-            .producer_ids(&mut |ids| ids.learn(producer_id, self.principal));
+            .producer_ids(&mut |ids| ids.learn(producer_id, self.principal, now));
     }
 
     pub(crate) fn denied_producer(&mut self, topic: &str, partition: i32) {
@@ -438,8 +492,27 @@ impl<'a> Asker<'a> {
             .approval(self.principal, topic, rule)
     }
 
+    /// A producer's stream into a partition. The id of its topic is the same whether the request gives it or the name,
+    /// and what goes on under the id of a topic that is gone releases nothing of the one that has its name now.
+    pub(crate) fn stream(&self, producer_id: i64, topic: &AskedTopic, partition: i32) -> Stream {
+        let mut id = topic.id();
+        if id.is_none() {
+            self.environment
+                .shared
+                .topic_ids(&mut |ids| id = ids.id(topic));
+        }
+        Stream {
+            producer_id,
+            topic: id.map_or_else(
+                || order_gate::Topic::Name(topic.to_string()),
+                order_gate::Topic::Id,
+            ),
+            partition,
+        }
+    }
+
     pub(crate) fn turn(&self, stream: &Stream, epoch: i16, base_sequence: i32) -> Turn {
-        let mut turn = Turn::Full;
+        let mut turn = Turn::Behind;
         self.environment
             .shared
             .order_gate(&mut |gate| turn = gate.turn(stream, epoch, base_sequence));
@@ -451,14 +524,17 @@ impl<'a> Asker<'a> {
         self.gate_passes.push((stream, epoch, base_sequence));
     }
 
-    pub(crate) fn gate_refused(&self, stream: Stream, epoch: i16, base_sequence: i32) {
+    /// Whether the gate will keep this batch's place.
+    pub(crate) fn gate_refused(&self, stream: Stream, epoch: i16, base_sequence: i32) -> bool {
         let now = self.environment.now.unix_ms();
         let mut stream = Some(stream);
+        let mut kept = false;
         self.environment.shared.order_gate(&mut |gate| {
             if let Some(stream) = stream.take() {
-                gate.refused(stream, epoch, base_sequence, now);
+                kept = gate.refused(stream, epoch, base_sequence, now);
             }
         });
+        kept
     }
 
     // Evidence of what goes on.
@@ -480,6 +556,12 @@ impl<'a> Asker<'a> {
         let asked = self.asked_partition(Operation::Read, topic, partition);
         asked.first_offset = offset;
         asked.masked = masked;
+    }
+
+    /// Takes back items of partitions, of which `keep` says in their order which stay.
+    pub(crate) fn keep_partitions(&mut self, mut keep: impl Iterator<Item = bool>) {
+        self.asked
+            .retain(|asked| !asked.names_partition || keep.next().unwrap_or(true));
     }
 
     /// Where the permits and items of the next topic will start.
@@ -542,13 +624,19 @@ impl<'a> Asker<'a> {
         });
     }
 
+    /// What a change of a quota came to.
+    pub(crate) fn quota_outcome(&mut self, quota: &str, error: i16) {
+        self.delivered.push(Delivered {
+            kind: ResourceKind::Cluster,
+            topic: quota.to_owned(),
+            partition: -1,
+            error,
+            ..Delivered::default()
+        });
+    }
+
     /// A write to a protected topic that does not go on now, or (refused, timed out) at all.
-    pub(crate) fn held(&mut self, topic: &str, partition: i32, awaited: bool, text: &str) {
-        let code = if awaited {
-            APPROVAL_AWAITED
-        } else {
-            "approval-refused"
-        };
+    pub(crate) fn held(&mut self, topic: &str, partition: i32, code: &'static str, text: &str) {
         let mut refusal = Refusal::new(Operation::Write, ResourceRef::Topic(topic), code, text);
         refusal.partition = partition;
         self.refusals.push(refusal);

@@ -79,6 +79,8 @@ pub struct Topology {
     pub nodes: BTreeMap<i32, Node>,
     /// What every node speaks: the offer on the bootstrap listener.
     pub common_offer: Offer,
+    /// The user that brokers know the gateway by, and with it every client.
+    pub broker_user: String,
 }
 
 impl Topology {

@@ -30,6 +30,7 @@ mod outbox;
 mod record;
 pub mod registry;
 mod session;
+mod step;
 mod transform;
 
 pub use apis::table::{Need, Place, Served, served};

@@ -34,6 +34,16 @@ pub const ORDER_GATE_ENTRIES_MAX: usize = 100_000;
 /// Producer ids whose owner is remembered, process-wide.
 pub const PRODUCER_IDS_MAX: usize = 1_000_000;
 
+/// How long a session goes on under a producer id without telling the table that it is in use.
+pub const PRODUCER_ID_CLAIM_MS: i64 = 3_600_000;
+
+/// Idle for so long, an owner may be forgotten where there is no room: the day after which brokers have forgotten the
+/// producer too (`producer.id.expiration.ms`), and as long as the table may be behind.
+pub const PRODUCER_ID_MEMORY_MS: i64 = 86_400_000 + PRODUCER_ID_CLAIM_MS;
+
+/// A full table of producer ids is not searched for idle ones more often than this.
+pub const PRODUCER_IDS_SWEEP_MS: i64 = 60_000;
+
 /// Topic ids whose name is remembered, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
 

@@ -9,7 +9,8 @@ use sluice_kafka::local::{Features, api_versions, sasl};
 /// Every Kafka 4.x broker speaks this one, and with it features.
 const API_VERSIONS_VERSION: i16 = 3;
 const SASL_AUTHENTICATE_VERSION: i16 = 2;
-const CLIENT_ID: &str = "sluice-gateway";
+/// What the gateway's own requests carry; those of a client carry the client's.
+pub(crate) const CLIENT_ID: &str = "sluice-gateway";
 const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the gateway proves itself with.
@@ -33,6 +34,17 @@ pub enum Credential {
     },
     /// None: the brokers answer anybody.
     DangerNone,
+}
+
+impl Credential {
+    /// The user that brokers take its bearer for.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Plain { username, .. } | Self::Scram { username, .. } => username,
+            Self::DangerNone => "ANONYMOUS",
+        }
+    }
 }
 
 impl std::fmt::Debug for Credential {

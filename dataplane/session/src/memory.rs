@@ -7,12 +7,12 @@ use sluice_kafka::views::TopicKey;
 
 use crate::limits::SESSION_TOPIC_IDS_MAX;
 
-/// A session's own copies. Each entry is true for ever, so none is ever invalidated: a producer id does not change its
-/// owner, and a topic that is created again has another id.
+/// A session's own copies. None is ever invalidated: a producer id does not change its owner while it is in use, and a
+/// topic that is created again has another id.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// The producer id that was claimed last.
-    pub(crate) claimed_producer_id: Option<i64>,
+    /// The producer id that was claimed last, and when: it is claimed again now and then, so that it counts as in use.
+    pub(crate) claimed_producer_id: Option<(i64, i64)>,
     /// Ids and names of the topics used; a ring once it is full.
     topics: Vec<([u8; 16], Arc<str>)>,
     oldest: usize,

@@ -88,7 +88,7 @@ impl Asked {
 pub(crate) struct Refusal {
     operation: Operation,
     kind: ResourceKind,
-    name: String,
+    pub(crate) name: String,
     pub(crate) partition: i32,
     code: &'static str,
     text: String,
@@ -127,6 +127,8 @@ impl Refusal {
 /// What a broker answered for one topic-partition, and what of it goes to the client.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivered {
+    pub(crate) kind: ResourceKind,
+    /// The name of whatever `kind` says.
     pub(crate) topic: String,
     pub(crate) topic_id: Option<[u8; 16]>,
     pub(crate) partition: i32,
@@ -142,6 +144,7 @@ pub(crate) struct Delivered {
 impl Default for Delivered {
     fn default() -> Self {
         Self {
+            kind: ResourceKind::Topic,
             topic: String::new(),
             topic_id: None,
             partition: -1,
@@ -160,7 +163,7 @@ impl Delivered {
         let delivered = operation == Operation::Read && self.records_count > 0 && self.error == 0;
         Item {
             operation: operation.code(),
-            resource_kind: kind_code(ResourceKind::Topic),
+            resource_kind: kind_code(self.kind),
             resource: &self.topic,
             topic_id: self.topic_id,
             partition: self.partition,
@@ -344,7 +347,7 @@ fn kind_code(kind: ResourceKind) -> u8 {
 }
 
 /// Texts that a client chose are kept up to a limit.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     let mut end = text.len().min(crate::limits::EVIDENCE_TEXT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);

@@ -3,32 +3,69 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::limits::{PRODUCER_IDS_MAX, TOPIC_IDS_MAX};
+use crate::limits::{
+    PRODUCER_ID_MEMORY_MS, PRODUCER_IDS_MAX, PRODUCER_IDS_SWEEP_MS, TOPIC_IDS_MAX,
+};
 
 /// Producer ids belong to the principal that got them: a non-transactional id is protected by nothing else in Kafka.
+///
+/// An id whose owner is forgotten goes to the next principal that uses it, which could then write in the producer's
+/// name, or fence it off. So an owner is forgotten only where there is no room, and only after brokers have forgotten the
+/// producer; until then new ids are denied.
 #[derive(Debug, Default)]
 pub struct ProducerIds {
-    owners: HashMap<i64, String>,
+    owners: HashMap<i64, Owner>,
+    swept_unix_ms: i64,
+}
+
+#[derive(Debug)]
+struct Owner {
+    principal: String,
+    used_unix_ms: i64,
 }
 
 impl ProducerIds {
     /// Whether `principal` may write under `producer_id`. An id not seen since the start goes to its first user.
-    pub fn claim(&mut self, producer_id: i64, principal: &str) -> bool {
-        if let Some(owner) = self.owners.get(&producer_id) {
-            return owner == principal;
+    pub fn claim(&mut self, producer_id: i64, principal: &str, now_unix_ms: i64) -> bool {
+        if let Some(owner) = self.owners.get_mut(&producer_id) {
+            let owns = owner.principal == principal;
+            if owns {
+                owner.used_unix_ms = owner.used_unix_ms.max(now_unix_ms);
+            }
+            return owns;
         }
-        if self.owners.len() >= PRODUCER_IDS_MAX {
-            return false;
+        let room = self.has_room(now_unix_ms);
+        if room {
+            self.insert(producer_id, principal, now_unix_ms);
         }
-        self.owners.insert(producer_id, principal.to_owned());
-        true
+        room
     }
 
     /// Learns the owner from an answered InitProducerId.
-    pub fn learn(&mut self, producer_id: i64, principal: &str) {
-        if self.owners.len() < PRODUCER_IDS_MAX || self.owners.contains_key(&producer_id) {
-            self.owners.insert(producer_id, principal.to_owned());
+    pub fn learn(&mut self, producer_id: i64, principal: &str, now_unix_ms: i64) {
+        if self.owners.contains_key(&producer_id) || self.has_room(now_unix_ms) {
+            self.insert(producer_id, principal, now_unix_ms);
         }
+    }
+
+    fn insert(&mut self, producer_id: i64, principal: &str, used_unix_ms: i64) {
+        let owner = Owner {
+            principal: principal.to_owned(),
+            used_unix_ms,
+        };
+        self.owners.insert(producer_id, owner);
+    }
+
+    fn has_room(&mut self, now_unix_ms: i64) -> bool {
+        if self.owners.len() >= PRODUCER_IDS_MAX
+            && now_unix_ms.saturating_sub(self.swept_unix_ms) >= PRODUCER_IDS_SWEEP_MS
+        {
+            self.swept_unix_ms = now_unix_ms;
+            let idle_since = now_unix_ms.saturating_sub(PRODUCER_ID_MEMORY_MS);
+            self.owners
+                .retain(|_, owner| owner.used_unix_ms > idle_since);
+        }
+        self.owners.len() < PRODUCER_IDS_MAX
     }
 }
 
@@ -36,12 +73,24 @@ impl ProducerIds {
 #[derive(Debug, Default)]
 pub struct TopicIds {
     names: HashMap<[u8; 16], Arc<str>>,
+    /// By name, the id that was learned last: a topic that is created again is known by its new one.
+    newest: HashMap<Arc<str>, [u8; 16]>,
 }
 
 impl TopicIds {
     /// The name that the brokers gave for `id`.
     pub fn name(&self, id: &[u8; 16]) -> Option<&Arc<str>> {
         self.names.get(id)
+    }
+
+    /// The id that the brokers gave last for `name`.
+    pub fn id(&self, name: &str) -> Option<[u8; 16]> {
+        self.newest.get(name).copied()
+    }
+
+    /// Every name that the brokers gave, once, in no order. Some of these topics may be gone.
+    pub fn all_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.newest.keys()
     }
 
     /// Learns one pair. An id never changes its name, and a topic that is created again gets another id (KIP-516), so the
@@ -53,10 +102,14 @@ impl TopicIds {
         }
         if self.names.len() >= TOPIC_IDS_MAX
             && let Some(other) = self.names.keys().next().copied()
+            && let Some(name) = self.names.remove(&other)
+            && self.newest.get(&name) == Some(&other)
         {
-            self.names.remove(&other);
+            self.newest.remove(&name);
         }
-        self.names.insert(id, name.into());
+        let name: Arc<str> = name.into();
+        self.newest.insert(name.clone(), id);
+        self.names.insert(id, name);
     }
 }
 
@@ -67,11 +120,14 @@ mod tests {
     #[test]
     fn a_producer_id_stays_with_the_principal_that_got_it() {
         let mut ids = ProducerIds::default();
-        ids.learn(5, "User:a");
-        assert!(ids.claim(5, "User:a"));
-        assert!(!ids.claim(5, "User:b"));
-        assert!(ids.claim(6, "User:b"), "unknown ids go to the first user");
-        assert!(!ids.claim(6, "User:a"));
+        ids.learn(5, "User:a", 0);
+        assert!(ids.claim(5, "User:a", 0));
+        assert!(!ids.claim(5, "User:b", i64::MAX));
+        assert!(
+            ids.claim(6, "User:b", 0),
+            "unknown ids go to the first user"
+        );
+        assert!(!ids.claim(6, "User:a", 0));
     }
 
     #[test]
@@ -82,16 +138,32 @@ mod tests {
         ids.learn([0; 16], "none");
         assert_eq!(ids.name(&[1; 16]).map(|name| &**name), Some("ledger"));
         assert_eq!(ids.name(&[0; 16]), None);
+        assert_eq!((ids.id("ledger"), ids.id("other")), (Some([1; 16]), None));
     }
 
     #[test]
     fn a_new_topic_id_is_learned_even_where_there_is_no_room() {
         let mut ids = TopicIds::default();
         for n in 1..=TOPIC_IDS_MAX + 1 {
-            ids.learn((n as u128).to_be_bytes(), "t");
+            ids.learn((n as u128).to_be_bytes(), &n.to_string());
         }
         assert_eq!(ids.names.len(), TOPIC_IDS_MAX);
         let newest = ((TOPIC_IDS_MAX + 1) as u128).to_be_bytes();
         assert!(ids.name(&newest).is_some());
+        assert_eq!(ids.newest.len(), TOPIC_IDS_MAX);
+    }
+
+    #[test]
+    fn a_topic_that_is_created_again_is_known_by_its_new_id() {
+        let mut ids = TopicIds::default();
+        for id in [[1; 16], [2; 16], [1; 16]] {
+            ids.learn(id, "ledger");
+        }
+        assert_eq!(
+            ids.id("ledger"),
+            Some([2; 16]),
+            "as a broker that is behind may still say"
+        );
+        assert_eq!(ids.all_names().count(), 1);
     }
 }

@@ -173,6 +173,7 @@ async fn probe(
     cluster.topology = Topology {
         nodes,
         common_offer: common,
+        broker_user: config.broker_credential.user().to_owned(),
     };
     let names = metadata.topics.into_iter().filter_map(|topic| topic.name);
     Some((cluster, names.map(|name| name.to_string()).collect()))

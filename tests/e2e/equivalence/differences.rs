@@ -66,10 +66,9 @@ const TOPICS_ONLY: &str =
 const SUBSCRIBED: &str = "a subscription tells of a topic as much as an assignment does";
 const INTERNAL: &str = "Kafka's own topics are denied to everybody";
 const TWICE: &str = "each mention is decided for itself, before anybody complains of the second";
-const HIDDEN_ID: &str =
-    "by id, Metadata does not tell a topic that is hidden from one that is not there";
-const HIDDEN_PAGE: &str =
-    "a page of the broker's that is hidden as a whole ends the list, for a cursor would tell of it";
+const HIDDEN_PAGE: &str = "brokers fill a page, and what is hidden is left out; the cursor is the next topic that may be seen";
+const GATEWAYS_QUOTA: &str =
+    "a quota that applies to the gateway as a whole would throttle every client";
 const WORDS: &str = "a broker's own words may hold a controller's address";
 const CONTROLLERS: &str = "controllers are not reached through the gateway";
 
@@ -100,8 +99,7 @@ pub(super) const MEANT: &[Meant] = &[
     meant("Metadata", "wide: *", "topics[__*].is_internal", ["true", "false"], INTERNAL),
     meant("Metadata", "wide: *", "topics[__*].partitions[*]", [ANY, ABSENT], INTERNAL),
     in_versions(10, 13, meant("Metadata", "wide: *", "topics[__*].topic_id", ["\"<id>\"", "\"0*\""], INTERNAL)),
-    meant("Metadata", "*: by id, mixed", "topics[<id of @.hidden>].error_code", ["29", "100"], HIDDEN_ID),
-    meant("DescribeTopicPartitions", "*: a page", "next_cursor", [ANY, "null"], HIDDEN_PAGE),
+    meant("DescribeTopicPartitions", "*: a page", "next_cursor.topic_name", [ANY, ANY], HIDDEN_PAGE),
     meant("DescribeTopicPartitions", "*: a page", "topics[*]", [ANY, ABSENT], HIDDEN_PAGE),
     meant("DescribeTopicPartitions", "wide: *", "topics[__*]", [ANY, ABSENT], INTERNAL),
 
@@ -130,6 +128,7 @@ pub(super) const MEANT: &[Meant] = &[
     meant("DescribeConfigs", "cluster: what is no topic, allowed", "results[*].configs[*]", [ANY, ABSENT], TOPICS_ONLY),
     meant("AlterConfigs", "*: what is no topic, *", "responses[*].error_code", [ANY, "31"], TOPICS_ONLY),
     meant("IncrementalAlterConfigs", "cluster: what is no topic, allowed", "responses[*].error_code", [ANY, "31"], TOPICS_ONLY),
+    meant("AlterClientQuotas", "cluster: every user, only checked", "entries[*].error_code", ["0", "44"], GATEWAYS_QUOTA),
     in_versions(2, 2, meant("DescribeQuorum", "cluster: the quorum of a topic", "*error_message", ["\"<text>\"", "null"], WORDS)),
     in_versions(2, 2, meant("DescribeQuorum", "cluster: the quorum", "nodes[1].listeners[*]", [ANY, ABSENT], CONTROLLERS)),
 ];

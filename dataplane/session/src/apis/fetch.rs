@@ -72,6 +72,8 @@ pub(crate) fn decide(
     let mut masked = false;
     // Also a topic without partitions: its name does not go on either.
     let mut refused = false;
+    // While partitions come in the order of their names and numbers, none comes twice.
+    let (mut previous, mut ascending) = (None, true);
     for topic in request.topics() {
         let resolved = ask.resolve(topic.key);
         let denial = match &resolved {
@@ -85,6 +87,9 @@ pub(crate) fn decide(
         let named = resolved.unwrap_or_else(|| AskedTopic::new(topic.key, "".into()));
         masked |= denial.is_none() && ask.mask_plan(&named).is_some();
         for partition in topic.partitions() {
+            let this = Some((topic.key, partition.index));
+            ascending &= previous < this;
+            previous = this;
             if denial.is_none() {
                 ask.reads(&named, partition.index, partition.fetch_offset);
             }
@@ -96,6 +101,11 @@ pub(crate) fn decide(
             });
         }
     }
+    let repeated = if ascending {
+        Vec::new()
+    } else {
+        pending.leave_repeated(ask)
+    };
     let bytes_max = if masked {
         MASKED_FETCH_BYTES_MAX
     } else {
@@ -120,11 +130,16 @@ pub(crate) fn decide(
         return Ok((HotStep::Answer(answer), None));
     }
     let mut kept = Vec::new();
-    if refused || request.needs_rewrite() || super::is_admin_client(header) {
+    if refused || !repeated.is_empty() || request.needs_rewrite() || super::is_admin_client(header)
+    {
         let mut entries = pending.entries.iter();
+        let mut repeated = repeated.into_iter();
         request.keep_topics(
             &patch,
-            |_, _| entries.next().is_some_and(|entry| entry.denial.is_none()),
+            |_, _| {
+                repeated.next() != Some(true)
+                    && entries.next().is_some_and(|entry| entry.denial.is_none())
+            },
             &mut kept,
         );
         super::drop_admin_client(header, &mut kept);
@@ -250,6 +265,43 @@ impl PendingFetch {
 
     pub(crate) fn version(&self) -> i16 {
         self.version
+    }
+
+    /// Brokers answer a partition that is named more than once as it is named last. So that neither they nor the
+    /// evidence say otherwise, only that mention stays. Says of each of the request's mentions whether it was left out;
+    /// nothing if none was.
+    fn leave_repeated(&mut self, ask: &mut Asker<'_>) -> Vec<bool> {
+        let mut mentions: Vec<_> = self
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| (entry.topic.key(), entry.partition, at))
+            .collect();
+        mentions.sort_unstable();
+        let again = mentions.windows(2).filter_map(|pair| match pair {
+            [(topic, partition, at), (next_topic, next, _)]
+                if (topic, partition) == (next_topic, next) =>
+            {
+                Some(*at)
+            }
+            _ => None,
+        });
+        let again: Vec<usize> = again.collect();
+        if again.is_empty() {
+            return Vec::new();
+        }
+        let mut left = vec![false; self.entries.len()];
+        for at in again {
+            if let Some(left) = left.get_mut(at) {
+                *left = true;
+            }
+        }
+        let mentions = self.entries.iter().zip(&left);
+        let permitted = mentions.filter(|(entry, _)| entry.denial.is_none());
+        ask.keep_partitions(permitted.map(|(_, left)| !left));
+        let mut each = left.iter();
+        self.entries.retain(|_| each.next() != Some(&true));
+        left
     }
 
     fn denied_count(&self) -> usize {

@@ -116,8 +116,8 @@ fn visible(
     };
     match ask.topic(Operation::Describe, &name) {
         Ok(()) => (Some(name), None),
-        // By id, the answer must not tell a hidden topic from a missing one.
-        Err(_) if topic.name.is_none() => (None, Some(refused(code::UNKNOWN_TOPIC_ID))),
+        // By id too, as brokers do, and as Fetch does here: an id is too long to be guessed, so who knows it was shown
+        // its topic once. The name stays out.
         Err(_) => (None, Some(refused(code::TOPIC_AUTHORIZATION_FAILED))),
     }
 }

@@ -8,12 +8,12 @@ use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::Operation;
 
 use super::{Asker, HotStep};
-use crate::decide::Rule;
+use crate::decide::{APPROVAL_AWAITED, APPROVAL_REFUSED, ORDER_GATE_FULL, Rule};
 use crate::environment::Standing;
 use crate::error::Close;
 use crate::limits::APPROVAL_THROTTLE_MS_MAX;
 use crate::memory::{AskedTopic, names_bytes};
-use crate::order_gate::{Stream, Turn};
+use crate::order_gate::Turn;
 use crate::record::Delivered;
 
 const UNKNOWN_TOPIC_ID: &str = "Sluice: this topic id is not known here; ask for metadata";
@@ -297,22 +297,18 @@ fn write(
 /// A protected topic is written inside a grant's window, and in the producer's order; else the client tries again.
 fn approved(
     ask: &mut Asker<'_>,
-    topic: &str,
+    topic: &AskedTopic,
     partition: i32,
     batch: &BatchHeader,
     rule: &Rule,
     throttle_ms: &mut i32,
 ) -> Result<String, WriteDenial> {
-    let stream = Stream {
-        producer_id: batch.producer_id,
-        topic: topic.to_owned(),
-        partition,
-    };
+    let stream = ask.stream(batch.producer_id, topic, partition);
     let idempotent = batch.producer_id >= 0;
     let behind =
         idempotent && ask.turn(&stream, batch.producer_epoch, batch.base_sequence) != Turn::Free;
     let granted = ask.grant(topic);
-    let (error, message) = match granted {
+    let (mut error, mut message) = match granted {
         Some(grant) if !behind => {
             if idempotent {
                 ask.passes_gate(stream, batch.producer_epoch, batch.base_sequence);
@@ -325,20 +321,25 @@ fn approved(
         ),
         None => standing(ask.standing(topic, &rule.name), &rule.name),
     };
-    let message = format!("Sluice: {message}");
+    let mut code = APPROVAL_REFUSED;
     if error == ErrorCode::NOT_ENOUGH_REPLICAS {
-        let pause = rule.hold_ms.min(u64::from(APPROVAL_THROTTLE_MS_MAX));
-        *throttle_ms = (*throttle_ms).max(i32::try_from(pause).unwrap_or(i32::MAX));
-        if idempotent {
-            ask.gate_refused(stream, batch.producer_epoch, batch.base_sequence);
+        let kept =
+            !idempotent || ask.gate_refused(stream, batch.producer_epoch, batch.base_sequence);
+        if kept {
+            code = APPROVAL_AWAITED;
+            let pause = rule.hold_ms.min(u64::from(APPROVAL_THROTTLE_MS_MAX));
+            *throttle_ms = (*throttle_ms).max(i32::try_from(pause).unwrap_or(i32::MAX));
+        } else {
+            code = ORDER_GATE_FULL;
+            error = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+            message = format!(
+                "the write needs an approval ({}), and there is no room to keep its place until then",
+                rule.name
+            );
         }
     }
-    ask.held(
-        topic,
-        partition,
-        error == ErrorCode::NOT_ENOUGH_REPLICAS,
-        &message,
-    );
+    let message = format!("Sluice: {message}");
+    ask.held(topic, partition, code, &message);
     Err((error, message))
 }
 

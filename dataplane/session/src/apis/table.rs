@@ -64,7 +64,7 @@ impl Place {
 type Cold = fn(&mut Asker<'_>, &RequestHeader<'_>, &[u8]) -> Result<ColdStep, Close>;
 
 enum Run {
-    /// Walked in place: `session::step` names the code.
+    /// Walked in place: `step` names the code.
     Hot,
     Cold(Cold),
 }
@@ -205,7 +205,9 @@ static SERVED: &[Served] = &[
     row(46, &[cluster(Describe, Whole)], "", cold::run::<partitions::ListPartitionReassignments>),
     row(47, &[group(Delete, Whole), topic(Read, Partition)], "", cold::run::<offsets::OffsetDelete>),
     row(48, &[cluster(DescribeConfigs, Whole)], "", cold::run::<quotas::DescribeClientQuotas>),
-    row(49, &[cluster(AlterConfigs, Item)], "", cold::run::<quotas::AlterClientQuotas>),
+    row(49, &[cluster(AlterConfigs, Item)],
+        "44 for what would throttle the gateway: its own user and client id, the default user, addresses",
+        cold::run::<quotas::AlterClientQuotas>),
     row(55, &[cluster(Describe, Whole)], "controllers' addresses left out", cold::run::<partitions::DescribeQuorum>),
     row(60, &[], "addresses are the gateway's; operations recomputed; controllers are not served",
         cold::run::<cluster::DescribeCluster>),

@@ -304,15 +304,18 @@ impl ColdApi for CreatePartitions {
     }
 }
 
-/// Of those that a topic's name may have.
-const LEAST_CHARACTER: char = '-';
-
 pub(crate) struct DescribeTopicPartitions;
+
+pub(crate) struct PendingDescription {
+    denied: Vec<DescribeTopicPartitionsResponseTopic>,
+    /// The request names its topics.
+    named: bool,
+}
 
 impl ColdApi for DescribeTopicPartitions {
     type Request = DescribeTopicPartitionsRequest;
     type Response = DescribeTopicPartitionsResponse;
-    type Pending = Vec<DescribeTopicPartitionsResponseTopic>;
+    type Pending = PendingDescription;
 
     fn decide(
         ask: &mut Asker<'_>,
@@ -348,13 +351,13 @@ impl ColdApi for DescribeTopicPartitions {
             response.topics = denied;
             return Verdict::Answer(response);
         }
-        Verdict::Forward(denied)
+        Verdict::Forward(PendingDescription { denied, named })
     }
 
     fn answer(
         ask: &mut Asker<'_>,
         _version: i16,
-        denied: Self::Pending,
+        pending: Self::Pending,
         response: &mut DescribeTopicPartitionsResponse,
     ) {
         response.topics.retain(|topic| {
@@ -369,21 +372,22 @@ impl ColdApi for DescribeTopicPartitions {
                 topic.topic_authorized_operations = ask.topic_operations(name);
             }
         }
-        if let Some(cursor) = &mut response.next_cursor
+        // In a list of all topics the cursor may name a hidden one. Brokers go on at the first topic that does not sort
+        // before it, whether or not there is such a topic, so the next one that may be seen is as good a place, and
+        // tells nothing: all in between would be left out anyway. A topic that no broker has named here yet, some
+        // seconds old, is in the next list. Where the request names its topics the cursor is one of those names.
+        if !pending.named
+            && let Some(cursor) = &mut response.next_cursor
             && !ask.may_describe_topic(&cursor.topic_name)
         {
-            // The cursor names a hidden topic. Brokers list in the order of names, so the next page may as well start right
-            // behind the last topic that is shown: no name sorts between that one and itself with the least character.
-            match response.topics.last().and_then(|topic| topic.name.as_ref()) {
-                Some(last) => {
-                    cursor.topic_name =
-                        names::topic(&format!("{}{LEAST_CHARACTER}", last.as_str()));
+            match ask.describable_from(&cursor.topic_name) {
+                Some(next) => {
+                    cursor.topic_name = names::topic(&next);
                     cursor.partition_index = 0;
                 }
-                // A whole page of hidden topics: there is no place to go on from that would not tell of them.
                 None => response.next_cursor = None,
             }
         }
-        response.topics.extend(denied);
+        response.topics.extend(pending.denied);
     }
 }

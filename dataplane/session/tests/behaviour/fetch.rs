@@ -70,6 +70,81 @@ fn an_ordinary_consumers_request_goes_on_where_it_lies() {
     }
 }
 
+/// Brokers take the last mention of a partition, and answer it once.
+#[test]
+fn a_partition_that_is_named_twice_is_asked_and_recorded_as_its_last_mention() {
+    for version in VERSIONS {
+        for other in [None, Some("hidden")] {
+            let mut rig = Rig::authenticated("reader");
+            let mut topics = vec![
+                ("orders", vec![(1, 5), (0, 100), (1, 6), (1, 7)]),
+                ("clicks", vec![(0, 3)]),
+                ("orders", vec![(0, 200)]),
+                ("hidden", vec![(0, 1), (0, 2)]),
+            ];
+            topics.retain(|topic| topic.0 != "hidden" || other.is_some());
+            let round = rig.client(frames::request(version, 3, &fetch(&topics)));
+            let (_, sent) = frames::decode_request::<FetchRequest>(&round.only_forwarded().bytes);
+            let sent: Vec<_> = sent
+                .topics
+                .iter()
+                .flat_map(|topic| {
+                    let name = frames::name_of(&topic.topic, topic.topic_id);
+                    let partitions = topic.partitions.iter();
+                    partitions.map(move |one| (name.clone(), one.partition, one.fetch_offset))
+                })
+                .collect();
+            let expected = [("orders", 1, 7), ("clicks", 0, 3), ("orders", 0, 200)];
+            assert_eq!(sent, expected.map(|(name, n, at)| (name.to_owned(), n, at)));
+            let intent = round.fact(Kind::Intent);
+            assert_eq!(
+                intent.named(),
+                expected.map(|(name, partition, _)| (name, partition))
+            );
+            for (name, partition, offset) in expected {
+                assert_eq!(intent.partition(name, partition).first_offset, offset);
+            }
+            let records = BatchSpec {
+                base_offset: 200,
+                ..BatchSpec::default()
+            }
+            .of(&[b"a"]);
+            let answer = fetched(&[
+                ("orders", vec![(1, vec![]), (0, records.clone())]),
+                ("clicks", vec![(0, vec![])]),
+            ]);
+            let round = rig.broker(frames::response::<FetchRequest>(version, 3, &answer));
+            let item = round.fact(Kind::Outcome).partition("orders", 0).clone();
+            assert_eq!((item.first_offset, item.last_offset), (200, 200));
+            let (_, read) =
+                frames::decode_response::<FetchRequest>(version, &round.answers[0].bytes);
+            let mut results = fetch_results(&read);
+            results.sort();
+            let mut expected = vec![
+                ("clicks".to_owned(), 0, 0, vec![]),
+                ("orders".to_owned(), 0, 0, records),
+                ("orders".to_owned(), 1, 0, vec![]),
+            ];
+            expected.extend(other.map(|name| (name.to_owned(), 0, 29, vec![])));
+            expected.sort();
+            assert_eq!(results, expected);
+        }
+    }
+}
+
+#[test]
+fn a_denied_partition_that_is_named_twice_is_answered_once() {
+    let mut rig = Rig::authenticated("reader");
+    let request = fetch(&[("hidden", vec![(3, 1), (0, 1), (3, 2)])]);
+    let round = rig.client(frames::request(12, 3, &request));
+    let (_, read) = frames::decode_response::<FetchRequest>(12, round.only_answer());
+    let named: Vec<_> = fetch_results(&read)
+        .into_iter()
+        .map(|(_, partition, error, _)| (partition, error))
+        .collect();
+    assert_eq!(named, [(0, 29), (3, 29)]);
+}
+
 #[test]
 fn replica_id_session_and_size_are_made_a_consumers() {
     for version in VERSIONS {

@@ -14,5 +14,6 @@ mod metadata;
 mod order;
 mod produce;
 mod protected;
+mod quotas;
 mod topic_ids;
 mod topics;

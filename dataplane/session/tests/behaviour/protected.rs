@@ -2,10 +2,15 @@
 
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use sluice_evidence::{ItemFlags, Kind};
+use sluice_session::Session;
 use sluice_session::environment::Standing;
+use sluice_session::limits::{ORDER_GATE_ENTRIES_MAX, PRODUCER_IDS_MAX};
+use sluice_session::order_gate::{self, Stream};
+use uuid::Uuid;
 
 use crate::support::batch::{BatchSpec, idempotent, plain};
 use crate::support::frames::{self, produce, produce_results, produced};
+use crate::support::world::START_UNIX_S;
 use crate::support::{Place, Rig, Round};
 
 const PRODUCER: &str = "User:writer";
@@ -244,4 +249,140 @@ fn a_hold_longer_than_a_second_pauses_for_a_second() {
     let mut rig = Rig::on(crate::support::World::new(&policy));
     rig.authenticate("writer");
     assert_eq!(held(&write(&mut rig, plain(b"a"))).throttle_time_ms, 1_000);
+}
+
+/// A write to `payments` under this id, by the version that names topics so.
+fn write_by_id(rig: &mut Rig, id: Uuid, records: Vec<u8>) -> Round {
+    let mut request = produce(-1, &[("payments", vec![(0, records)])]);
+    request.topic_data[0].topic_id = id;
+    rig.client(frames::request(13, 1, &request))
+}
+
+fn error_by_id(round: &Round) -> i16 {
+    let (_, answer) = frames::decode_response::<ProduceRequest>(13, round.only_answer());
+    answer.responses[0].partition_responses[0].error_code
+}
+
+/// A topic that was created again is another one: brokers will not take what is written under the old id.
+#[test]
+fn a_batch_under_a_stale_id_does_not_release_the_refused_sequence() {
+    let mut rig = Rig::authenticated("writer");
+    let (stale, new) = (frames::topic_id("payments"), Uuid::from_u128(0xfeed));
+    let learn = |rig: &Rig| {
+        let mut ids = rig.world.shared.topic_ids.borrow_mut();
+        ids.learn(new.into_bytes(), "payments");
+    };
+    learn(&rig);
+    assert_eq!(
+        error_by_id(&write_by_id(&mut rig, new, idempotent(5, 0))),
+        19
+    );
+    rig.world.grant(PRODUCER, "payments");
+    write_by_id(&mut rig, stale, idempotent(5, 0)).only_forwarded();
+    rig.reconnect("writer");
+    assert_eq!(
+        error_by_id(&write_by_id(&mut rig, new, idempotent(5, 3))),
+        19
+    );
+    write_by_id(&mut rig, new, idempotent(5, 0)).only_forwarded();
+    write_by_id(&mut rig, new, idempotent(5, 3)).only_forwarded();
+}
+
+/// A partition may move to a broker that speaks another version while a write waits.
+#[test]
+fn a_stream_is_the_same_whether_its_topic_is_named_or_given_by_id() {
+    let id = frames::topic_id("payments");
+    for by_name_first in [true, false] {
+        let mut rig = Rig::authenticated("writer");
+        if by_name_first {
+            assert_eq!(error(&write(&mut rig, idempotent(5, 0))), 19);
+        } else {
+            assert_eq!(
+                error_by_id(&write_by_id(&mut rig, id, idempotent(5, 0))),
+                19
+            );
+        }
+        rig.world.grant(PRODUCER, "payments");
+        assert_eq!(error(&write(&mut rig, idempotent(5, 3))), 19);
+        assert_eq!(
+            error_by_id(&write_by_id(&mut rig, id, idempotent(5, 3))),
+            19
+        );
+        if by_name_first {
+            write_by_id(&mut rig, id, idempotent(5, 0)).only_forwarded();
+        } else {
+            write(&mut rig, idempotent(5, 0)).only_forwarded();
+        }
+        rig.reconnect("writer");
+        write(&mut rig, idempotent(5, 3)).only_forwarded();
+    }
+}
+
+/// What waits must be remembered, or what follows it would pass it by. Where there is no room nothing waits.
+#[test]
+fn a_full_gate_refuses_what_would_wait_for_good_and_lets_granted_writes_pass() {
+    let mut rig = Rig::authenticated("writer");
+    let now_ms = rig.world.now_unix_s * 1_000;
+    for n in 0..i64::try_from(ORDER_GATE_ENTRIES_MAX).unwrap() {
+        let mut gate = rig.world.shared.gate.borrow_mut();
+        assert!(gate.refused(stream(n), 0, 0, now_ms));
+    }
+    let round = write(&mut rig, idempotent(1_000_005, 0));
+    assert_eq!(
+        error(&round),
+        29,
+        "not `again`: it could not be kept in order"
+    );
+    assert!(message(&round).contains("room"), "{}", message(&round));
+    assert_eq!(round.fact(Kind::Denied).reason_code, "order-gate-full");
+    rig.world.grant(PRODUCER, "payments");
+    write(&mut rig, idempotent(1_000_005, 3)).only_forwarded();
+
+    // Nobody retries the others any more.
+    rig.reconnect("other-writer");
+    rig.world.shared.gate.borrow_mut().expire(now_ms + 1);
+    assert_eq!(error(&write(&mut rig, idempotent(1_000_006, 0))), 19);
+}
+
+fn stream(producer_id: i64) -> Stream {
+    Stream {
+        producer_id,
+        topic: order_gate::Topic::Name("elsewhere".into()),
+        partition: 0,
+    }
+}
+
+/// Whose owner is forgotten may be taken by anybody. So nobody is while brokers may still know the producer.
+#[test]
+fn a_full_table_of_producer_ids_forgets_who_is_idle_for_longer_than_brokers_remember() {
+    let mut rig = Rig::authenticated("writer");
+    let start_ms = rig.world.now_unix_s * 1_000;
+    rig.world.grant(PRODUCER, "payments");
+    let round = write(&mut rig, idempotent(5, 0));
+    assert_passes(&mut rig, &round);
+    for n in 0..i64::try_from(PRODUCER_IDS_MAX).unwrap() {
+        let mut ids = rig.world.shared.producer_ids.borrow_mut();
+        ids.learn(n + 10, "User:idle", start_ms);
+    }
+    let hours = |n: i64| n * 3_600;
+    // In use all along: a session that goes on for days keeps its id.
+    let mut other = Session::new(9 << 96, "192.0.2.9:40000".into(), None);
+    for hour in 1..=26 {
+        rig.world.now_unix_s = START_UNIX_S + hours(hour);
+        rig.world.grant(PRODUCER, "payments");
+        rig.authenticate("writer");
+        let round = write(&mut rig, idempotent(5, 0));
+        assert_passes(&mut rig, &round);
+        std::mem::swap(&mut rig.session, &mut other);
+        rig.authenticate("other-writer");
+        let room = if hour < 25 { 29 } else { 19 };
+        assert_eq!(
+            error(&write(&mut rig, idempotent(3, 0))),
+            room,
+            "hour {hour}"
+        );
+        let owned = error(&write(&mut rig, idempotent(5, 3)));
+        assert_eq!(owned, 29, "hour {hour}: still the writer's");
+        std::mem::swap(&mut rig.session, &mut other);
+    }
 }

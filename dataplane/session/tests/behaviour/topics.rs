@@ -463,7 +463,74 @@ fn partitions_of_hidden_topics_are_not_described_and_no_cursor_names_them() {
     let (_, read) =
         frames::decode_response::<DescribeTopicPartitionsRequest>(0, &round.answers[0].bytes);
     assert_eq!(read.topics.len(), 1);
-    // Behind `orders`, before any other name that sorts after it, and without the name of the hidden topic.
-    let next = read.next_cursor.unwrap();
-    assert_eq!((&**next.topic_name, next.partition_index), ("orders-", 0));
+    // Nothing that may be seen comes after it.
+    assert_eq!(read.next_cursor, None);
+}
+
+#[test]
+fn a_page_of_hidden_topics_goes_on_at_the_next_one_that_may_be_seen() {
+    let shown =
+        |name: &str| DescribeTopicPartitionsResponseTopic::default().with_name(Some(topic(name)));
+    let cases: &[(&[&str], &str, Option<&str>)] = &[
+        (&["aaa", "bbb"], "hidden", Some("masked")),
+        (&["clicks", "hidden"], "ledger", Some("masked")),
+        (&["ledger"], "masked", Some("masked")),
+        (&["nowhere"], "orders-of-others", None),
+        (&["secret"], "zzz", None),
+    ];
+    for (page, next, expected) in cases {
+        let mut rig = Rig::authenticated("reader");
+        rig.client(frames::request(
+            0,
+            6,
+            &DescribeTopicPartitionsRequest::default(),
+        ))
+        .only_forwarded();
+        let next = NextCursor::default()
+            .with_topic_name(topic(next))
+            .with_partition_index(7);
+        let response = DescribeTopicPartitionsResponse::default()
+            .with_topics(page.iter().map(|name| shown(name)).collect())
+            .with_next_cursor(Some(next.clone()));
+        let round = rig.broker(frames::response::<DescribeTopicPartitionsRequest>(
+            0, 6, &response,
+        ));
+        let (_, read) =
+            frames::decode_response::<DescribeTopicPartitionsRequest>(0, &round.answers[0].bytes);
+        let found = read
+            .next_cursor
+            .map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
+        // A cursor that may be seen stays as it is.
+        let partition = if *expected == Some(&next.topic_name) {
+            7
+        } else {
+            0
+        };
+        assert_eq!(
+            found,
+            expected.map(|name| (name.to_owned(), partition)),
+            "{page:?} {next:?}"
+        );
+    }
+}
+
+/// Who named the topics named this one too; brokers want the cursor among them.
+#[test]
+fn a_cursor_among_the_named_topics_stays_though_its_topic_was_hidden_meanwhile() {
+    let mut rig = Rig::authenticated("reader");
+    let named = ["clicks", "orders"].map(|name| TopicRequest::default().with_name(topic(name)));
+    let request = DescribeTopicPartitionsRequest::default().with_topics(named.to_vec());
+    rig.client(frames::request(0, 4, &request)).only_forwarded();
+    rig.world.apply(&crate::support::world::POLICY.replace(
+        "topics: [orders, clicks, masked, masked-too]",
+        "topics: [clicks, masked]",
+    ));
+    let next = NextCursor::default().with_topic_name(topic("orders"));
+    let response = DescribeTopicPartitionsResponse::default().with_next_cursor(Some(next.clone()));
+    let round = rig.broker(frames::response::<DescribeTopicPartitionsRequest>(
+        0, 4, &response,
+    ));
+    let (_, read) =
+        frames::decode_response::<DescribeTopicPartitionsRequest>(0, &round.answers[0].bytes);
+    assert_eq!(read.next_cursor, Some(next));
 }

@@ -42,6 +42,7 @@ pub struct FactItem {
 pub const WRITE: u8 = 4;
 pub const READ: u8 = 3;
 pub const TOPIC: u8 = 2;
+pub const CLUSTER: u8 = 4;
 pub const TRANSACTIONAL_ID: u8 = 5;
 
 impl Fact {

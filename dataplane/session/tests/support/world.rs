@@ -116,6 +116,9 @@ const TOPICS: [&str; 11] = [
     "nowhere",
 ];
 
+/// As whom the brokers know the gateway.
+pub const BROKER_USER: &str = "gateway";
+
 /// 2027-01-15 08:00:00 UTC.
 pub const START_UNIX_S: i64 = 1_800_000_000;
 /// How long tokens of [`World::token`] hold.
@@ -153,6 +156,7 @@ impl World {
             topology: Topology {
                 nodes: BTreeMap::from([node(0), node(1)]),
                 common_offer: offer.clone(),
+                broker_user: BROKER_USER.into(),
             },
             grants: Grants::default(),
             shared: FakeShared::default(),

@@ -236,6 +236,16 @@ fn quotas_and_credentials() -> Vec<Case> {
     all.extend(both("a key that is none", ANY, |side, _| {
         limit(side, "wrong", "no.such.key")
     }));
+    all.extend(both("every user, only checked", ANY, |side, _| {
+        let mut request = limit(side, "", "producer_byte_rate").with_validate_only(true);
+        request.entries[0].entity[0].entity_name = None;
+        request
+    }));
+    all.extend(both("a client id, only checked", ANY, |side, _| {
+        let mut request = limit(side, "till", "producer_byte_rate").with_validate_only(true);
+        request.entries[0].entity[0].entity_type = text("client-id");
+        request
+    }));
     all.extend(both("nothing", ANY, |_, _| {
         AlterClientQuotasRequest::default()
     }));
