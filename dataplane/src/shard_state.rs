@@ -11,7 +11,7 @@ use sluice_identity::jwt::TrustedIssuer;
 use sluice_identity::scram::Keys;
 use sluice_session::environment::{Environment, Grants, Now, Shared, Snapshot, Standing, Topology};
 use sluice_session::order_gate::OrderGate;
-use sluice_session::registry::{ProducerIds, TopicIds};
+use sluice_session::registry::{ProducerIds, TopicIds, TopicNames};
 
 use crate::clock;
 use crate::config::GatewayConfig;
@@ -67,6 +67,7 @@ pub(crate) struct SharedTables {
     order_gate: Mutex<OrderGate>,
     producer_ids: Mutex<ProducerIds>,
     topic_ids: Mutex<TopicIds>,
+    topic_names: Mutex<TopicNames>,
     pub(crate) asks: Asks,
     pub(crate) unknown_key: UnknownKey,
 }
@@ -89,6 +90,13 @@ impl Shared for SharedTables {
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds)) {
         ask(&mut self
             .topic_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn topic_names(&self, ask: &mut dyn FnMut(&mut TopicNames)) {
+        ask(&mut self
+            .topic_names
             .lock()
             .unwrap_or_else(PoisonError::into_inner));
     }

@@ -13,4 +13,5 @@ mod gateway_decisions;
 mod gateway_evidence;
 mod gateway_identity;
 mod gateway_masking;
+mod gateway_subscriptions;
 mod parts;

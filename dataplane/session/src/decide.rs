@@ -7,7 +7,7 @@ use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
 use sluice_policy::{
     Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
-    Rights, TopicChange,
+    Revision, Rights, TopicChange,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,8 @@ use crate::limits::PRODUCER_ID_CLAIM_MS;
 use crate::memory::{AskedTopic, Memory};
 use crate::order_gate::{self, Stream, Turn};
 use crate::record::{Asked, Delivered, Refusal};
+use crate::registry::TopicNames;
+use crate::subscriptions::Subscriptions;
 
 /// The reason code of a write that waits for a person.
 pub(crate) const APPROVAL_AWAITED: &str = "approval-awaited";
@@ -232,6 +234,17 @@ impl<'a> Asker<'a> {
             .push(Asked::new(operation, ResourceRef::Topic(topic)));
     }
 
+    /// A subscription that is not resolved to topics.
+    pub(crate) fn unresolved(&mut self, group: &str, code: &'static str, text: String) -> Denial {
+        let resource = ResourceRef::Group(group);
+        self.refusals
+            .push(Refusal::new(Operation::Read, resource, code, &text));
+        Denial {
+            reason: Reason::NotPermitted,
+            text,
+        }
+    }
+
     /// Something that the gateway does not serve to anybody.
     pub(crate) fn withheld(&mut self, what: &str) -> Denial {
         let text = format!("the gateway does not serve {what}");
@@ -425,6 +438,25 @@ impl<'a> Asker<'a> {
             },
         };
         Some(AskedTopic::new(key, name))
+    }
+
+    // Subscriptions.
+
+    /// The cluster's topics, as they are known now.
+    pub(crate) fn topic_names(&self) -> TopicNames {
+        let mut names = TopicNames::default();
+        self.environment
+            .shared
+            .topic_names(&mut |known| names = known.clone());
+        names
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.snapshot.tables.revision()
+    }
+
+    pub(crate) fn subscriptions(&mut self) -> &mut Subscriptions {
+        &mut self.memory.subscriptions
     }
 
     // Producers.

@@ -9,7 +9,7 @@ use sluice_policy::{MaskPlanId, Tables};
 
 use crate::login::Offer;
 use crate::order_gate::OrderGate;
-use crate::registry::{ProducerIds, TopicIds};
+use crate::registry::{ProducerIds, TopicIds, TopicNames};
 
 /// The time of one call, from the shell's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,8 @@ pub trait Shared {
     fn producer_ids(&self, ask: &mut dyn FnMut(&mut ProducerIds));
     /// Names of topic ids.
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds));
+    /// Names of the cluster's topics.
+    fn topic_names(&self, ask: &mut dyn FnMut(&mut TopicNames));
     /// How the approval request for this write stands; opens one if there is none.
     fn approval(&self, principal: &str, topic: &str, rule: &str) -> Standing;
     /// A token named a key that no issuer is known to have: the keys may have been rotated.

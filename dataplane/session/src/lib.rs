@@ -27,10 +27,12 @@ pub mod login;
 mod memory;
 pub mod order_gate;
 mod outbox;
+mod pattern;
 mod record;
 pub mod registry;
 mod session;
 mod step;
+mod subscriptions;
 mod transform;
 
 pub use apis::table::{Need, Place, Served, served};

@@ -50,6 +50,35 @@ pub const TOPIC_IDS_MAX: usize = 200_000;
 /// Topic ids whose name one session remembers, so that a request costs no look at the process-wide table.
 pub const SESSION_TOPIC_IDS_MAX: usize = 256;
 
+/// Topics of a cluster whose names are kept for patterns, process-wide. Past it no pattern is resolved.
+pub const TOPIC_NAMES_MAX: usize = 100_000;
+
+/// The longest name that Kafka gives a topic.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// The longest pattern of a subscription.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// How deep groups may nest in it.
+pub const PATTERN_DEPTH_MAX: u32 = 50;
+
+/// The most that RE2/J repeats.
+pub const PATTERN_REPETITIONS_MAX: u32 = 1_000;
+
+/// Memory of the automaton that a pattern is parsed to, before it is made deterministic.
+pub const PATTERN_NFA_BYTES_MAX: usize = 128 * 1024;
+
+/// Memory of the deterministic automaton, and again of what makes it: about 1,000 states. A name then costs a table look-up
+/// a byte, whatever the pattern.
+pub const PATTERN_DFA_BYTES_MAX: usize = 256 * 1024;
+
+/// Topics of one subscription with a pattern: those named and those matched.
+pub const SUBSCRIPTION_TOPICS_MAX: usize = 10_000;
+
+/// Members of consumer groups whose subscription one session remembers. A client has one for each of its consumers, on a
+/// connection of its own.
+pub const SESSION_SUBSCRIPTIONS_MAX: usize = 8;
+
 /// The longest pause asked of a client whose write waits for an approval (contract: at most one second).
 pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 
@@ -60,6 +89,8 @@ pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
 pub const MASK_STEP_BYTES: usize = 128 * 1024;
 
 const _: () = assert!(UNAUTHENTICATED_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () =
+    assert!(SUBSCRIPTION_TOPICS_MAX <= TOPIC_NAMES_MAX && TOPIC_NAMES_MAX <= TOPIC_IDS_MAX);
 const _: () = assert!((MASKED_FETCH_BYTES_MAX as usize) < FRAME_BYTES_MAX);
 const _: () = assert!(MASKED_FETCH_BYTES_MAX <= FETCH_BYTES_MAX);
 const _: () = assert!(DECOMPRESSED_BATCH_BYTES_MAX <= FRAME_BYTES_MAX);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use sluice_kafka::views::TopicKey;
 
 use crate::limits::SESSION_TOPIC_IDS_MAX;
+use crate::subscriptions::Subscriptions;
 
-/// A session's own copies. None is ever invalidated: a producer id does not change its owner while it is in use, and a
-/// topic that is created again has another id.
+/// A session's own copies. None of the tables' entries is ever invalidated: a producer id does not change its owner while it
+/// is in use, and a topic that is created again has another id.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// The producer id that was claimed last, and when: it is claimed again now and then, so that it counts as in use.
@@ -17,6 +18,8 @@ pub(crate) struct Memory {
     topics: Vec<([u8; 16], Arc<str>)>,
     oldest: usize,
     last: usize,
+    /// What the members of consumer groups on this session have subscribed to.
+    pub(crate) subscriptions: Subscriptions,
 }
 
 impl Memory {

@@ -1,10 +1,11 @@
-//! Process-wide tables that sessions learn and read on the slow path: who owns a producer id, which name a topic id has.
+//! Process-wide tables that sessions learn and read on the slow path: who owns a producer id, which name a topic id has, and
+//! which topics there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::limits::{
-    PRODUCER_ID_MEMORY_MS, PRODUCER_IDS_MAX, PRODUCER_IDS_SWEEP_MS, TOPIC_IDS_MAX,
+    PRODUCER_ID_MEMORY_MS, PRODUCER_IDS_MAX, PRODUCER_IDS_SWEEP_MS, TOPIC_IDS_MAX, TOPIC_NAMES_MAX,
 };
 
 /// Producer ids belong to the principal that got them: a non-transactional id is protected by nothing else in Kafka.
@@ -113,6 +114,44 @@ impl TopicIds {
     }
 }
 
+/// The names of all topics of the cluster, learned from brokers' answers only. A clone is two words, and the generation tells
+/// whether anything has changed since.
+#[derive(Debug, Clone, Default)]
+pub struct TopicNames {
+    generation: u64,
+    names: Option<Arc<[Arc<str>]>>,
+}
+
+impl TopicNames {
+    /// Another number for each set of names.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The names in their order; `None` while they are not known, and where they are more than are kept.
+    #[must_use]
+    pub fn names(&self) -> Option<&Arc<[Arc<str>]>> {
+        self.names.as_ref()
+    }
+
+    /// Learns what a look at the whole cluster has found.
+    pub fn learn<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let mut found: Vec<&str> = names.into_iter().collect();
+        found.sort_unstable();
+        found.dedup();
+        let same =
+            |known: &Arc<[Arc<str>]>| known.iter().map(|name| &**name).eq(found.iter().copied());
+        if self.names.as_ref().is_some_and(same) {
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        // Half of the names would be another cluster: patterns wait rather than miss a topic.
+        self.names =
+            (found.len() <= TOPIC_NAMES_MAX).then(|| found.into_iter().map(Arc::from).collect());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +204,35 @@ mod tests {
             "as a broker that is behind may still say"
         );
         assert_eq!(ids.all_names().count(), 1);
+    }
+
+    #[test]
+    fn names_of_topics_have_another_generation_when_they_change_and_only_then() {
+        let mut names = TopicNames::default();
+        assert!(names.names().is_none(), "not known yet");
+        names.learn(["orders", "clicks", "orders"]);
+        let first = names.clone();
+        names.learn(["clicks", "orders"]);
+        assert_eq!(names.generation(), first.generation());
+        names.learn(["clicks", "orders", "new"]);
+        assert_ne!(names.generation(), first.generation());
+        let known: Vec<&str> = names.names().unwrap().iter().map(|name| &**name).collect();
+        assert_eq!(known, ["clicks", "new", "orders"]);
+    }
+
+    #[test]
+    fn names_of_more_topics_than_are_kept_are_not_known() {
+        let all: Vec<String> = (0..=TOPIC_NAMES_MAX).map(|n| n.to_string()).collect();
+        let mut names = TopicNames::default();
+        names.learn(["orders"]);
+        let before = names.generation();
+        names.learn(all.iter().map(String::as_str));
+        assert!(names.names().is_none());
+        names.learn(all.iter().skip(1).map(String::as_str));
+        assert_eq!(
+            names.names().map(|names| names.len()),
+            Some(TOPIC_NAMES_MAX)
+        );
+        assert_ne!(names.generation(), before);
     }
 }

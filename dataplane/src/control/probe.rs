@@ -13,7 +13,7 @@ use kafka_protocol::protocol::Request;
 use sluice_kafka::frame::frame_length;
 use sluice_kafka::messages;
 use sluice_session::environment::{Node, Shared, Topology};
-use sluice_session::limits::FRAME_BYTES_MAX;
+use sluice_session::limits::{FRAME_BYTES_MAX, TOPIC_NAMES_MAX};
 use sluice_session::login::{Login, LoginStep, Offer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -124,6 +124,22 @@ async fn probe(
             if let Some(name) = &topic.name {
                 ids.learn(*topic.topic_id.as_bytes(), name);
             }
+        }
+    });
+    published.tables.topic_names(&mut |known| {
+        let before = known.generation();
+        known.learn(
+            metadata
+                .topics
+                .iter()
+                .filter_map(|topic| topic.name.as_ref().map(|name| &***name)),
+        );
+        if known.names().is_none() && known.generation() != before {
+            tracing::warn!(
+                topics = metadata.topics.len(),
+                most = TOPIC_NAMES_MAX,
+                "the cluster has more topics than patterns of subscriptions are resolved against"
+            );
         }
     });
     let mut cluster = Cluster {

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -55,7 +56,9 @@ final class Consume {
                         at.path("offset").asLong());
             }
         } else if (consumer.subscription().isEmpty()) {
-            if (order.hasNonNull("pattern")) {
+            if (order.hasNonNull("broker_pattern")) {
+                consumer.subscribe(new SubscriptionPattern(order.get("broker_pattern").asText()));
+            } else if (order.hasNonNull("pattern")) {
                 consumer.subscribe(Pattern.compile(order.get("pattern").asText()));
             } else {
                 List<String> topics = new ArrayList<>();

@@ -7,35 +7,25 @@ use kafka_protocol::messages::{
 };
 use sluice_policy::Operation;
 
-use super::{Asker, ColdApi, OPERATIONS_UNKNOWN, Verdict, code, names};
+use super::{Asker, ColdApi, OPERATIONS_UNKNOWN, Verdict, code, names, subscription};
+use crate::subscriptions::MemberKey;
 
 pub(crate) struct ConsumerGroupHeartbeat;
 
 impl ColdApi for ConsumerGroupHeartbeat {
     type Request = ConsumerGroupHeartbeatRequest;
     type Response = ConsumerGroupHeartbeatResponse;
-    type Pending = ();
+    /// The member, if its topics are resolved here from a pattern.
+    type Pending = Option<MemberKey>;
 
     fn decide(
         ask: &mut Asker<'_>,
-        _version: i16,
+        version: i16,
         request: &mut ConsumerGroupHeartbeatRequest,
-    ) -> Verdict<(), ConsumerGroupHeartbeatResponse> {
+    ) -> Verdict<Self::Pending, ConsumerGroupHeartbeatResponse> {
         let mut response = ConsumerGroupHeartbeatResponse::default();
         if let Err(denial) = ask.group(Operation::Read, &request.group_id) {
             response.error_code = code::GROUP_AUTHORIZATION_FAILED;
-            response.error_message = Some(names::text(&denial.message()));
-            return Verdict::Answer(response);
-        }
-        // The broker would resolve a pattern with the gateway's own rights, over topics that the role may not see.
-        if request
-            .subscribed_topic_regex
-            .as_ref()
-            .is_some_and(|regex| !regex.is_empty())
-        {
-            let denial =
-                ask.withheld("subscriptions by pattern that the broker resolves; name the topics");
-            response.error_code = code::INVALID_REGULAR_EXPRESSION;
             response.error_message = Some(names::text(&denial.message()));
             return Verdict::Answer(response);
         }
@@ -46,10 +36,33 @@ impl ColdApi for ConsumerGroupHeartbeat {
                 return Verdict::Answer(response);
             }
         }
-        Verdict::Forward(())
+        // Patterns came with version 1.
+        if version < 1 {
+            return Verdict::Forward(None);
+        }
+        match subscription::settle(ask, request) {
+            Ok(resolved) => Verdict::Forward(resolved),
+            Err(unsettled) => {
+                response.error_code = unsettled.error_code;
+                response.error_message = Some(names::text(&unsettled.message));
+                Verdict::Answer(response)
+            }
+        }
     }
 
-    fn answer(_: &mut Asker<'_>, _version: i16, (): (), _: &mut ConsumerGroupHeartbeatResponse) {}
+    fn answer(
+        ask: &mut Asker<'_>,
+        _version: i16,
+        resolved: Option<MemberKey>,
+        response: &mut ConsumerGroupHeartbeatResponse,
+    ) {
+        // An answer names topics by id alone, and its member may describe them: what it subscribed to, it was asked for.
+        if response.error_code != code::NONE
+            && let Some(member) = resolved
+        {
+            ask.subscriptions().untold(&member);
+        }
+    }
 }
 
 pub(crate) struct ConsumerGroupDescribe;

@@ -32,7 +32,12 @@ impl ColdApi for Metadata {
         let mut denied = Vec::new();
         if let Some(topics) = &mut request.topics {
             let seen = &mut BTreeSet::new();
-            topics.retain(|topic| {
+            topics.retain_mut(|topic| {
+                // To a broker the id counts: Java, which asks so for what a pattern has found, sends an empty name beside it.
+                if version >= 12 && !topic.topic_id.is_nil() {
+                    topic.name = None;
+                }
+                let topic = &*topic;
                 let (name, refusal) = visible(ask, version, topic);
                 let keep = refusal.is_none();
                 if let Some(refusal) = refusal {

@@ -14,6 +14,7 @@ mod offsets;
 mod partitions;
 pub(crate) mod produce;
 mod quotas;
+mod subscription;
 pub(crate) mod table;
 mod topics;
 mod transactions;
@@ -89,6 +90,8 @@ mod code {
     pub(super) const OPERATION_NOT_ATTEMPTED: i16 = ErrorCode::OPERATION_NOT_ATTEMPTED.0;
     pub(super) const UNKNOWN_TOPIC_ID: i16 = ErrorCode::UNKNOWN_TOPIC_ID.0;
     pub(super) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+    pub(super) const COORDINATOR_LOAD_IN_PROGRESS: i16 = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0;
+    pub(super) const COORDINATOR_NOT_AVAILABLE: i16 = ErrorCode::COORDINATOR_NOT_AVAILABLE.0;
     pub(super) const INVALID_REGULAR_EXPRESSION: i16 = ErrorCode::INVALID_REGULAR_EXPRESSION.0;
 }
 

@@ -214,7 +214,7 @@ static SERVED: &[Served] = &[
     row(61, &[topic(Read, Partition)], "", cold::run::<transactions::DescribeProducers>),
     row(65, &[transaction(Describe, Item), topic(Describe, LeftOut)], FILTERED, cold::run::<transactions::DescribeTransactions>),
     row(66, &[transaction(Describe, LeftOut)], FILTERED, cold::run::<transactions::ListTransactions>),
-    row(68, &[group(Read, Whole), topic(Describe, Whole)], "patterns that the broker resolves are refused",
+    row(68, &[group(Read, Whole), topic(Describe, Whole)], "a pattern is resolved here, to names that may be described",
         cold::run::<consumer_group::ConsumerGroupHeartbeat>),
     row(69, &[group(Describe, Item), topic(Describe, Item)], "operations recomputed", cold::run::<consumer_group::ConsumerGroupDescribe>),
     row(74, &[cluster(DescribeConfigs, Whole)], "", cold::run::<configs::ListConfigResources>),

@@ -89,29 +89,6 @@ fn membership_of_a_foreign_group_is_denied_in_every_version() {
 }
 
 #[test]
-fn a_subscription_by_pattern_is_refused_with_128() {
-    let heartbeat = |regex: Option<&str>| {
-        ConsumerGroupHeartbeatRequest::default()
-            .with_group_id(group("g-1"))
-            .with_member_id(text("m"))
-            .with_subscribed_topic_regex(regex.map(text))
-    };
-    for regex in [".*", "orders", "^$"] {
-        let mut rig = Rig::authenticated("reader");
-        let round = rig.client(frames::request(1, 4, &heartbeat(Some(regex))));
-        let (_, answer) =
-            frames::decode_response::<ConsumerGroupHeartbeatRequest>(1, round.only_answer());
-        assert_eq!(answer.error_code, 128);
-        assert!(round.has_fact(Kind::Denied));
-    }
-    for none in [None, Some("")] {
-        let mut rig = Rig::authenticated("reader");
-        rig.client(frames::request(1, 4, &heartbeat(none)))
-            .only_forwarded();
-    }
-}
-
-#[test]
 fn a_subscription_names_only_topics_that_may_be_described() {
     let heartbeat = |name: &str, topics: &[&str]| {
         ConsumerGroupHeartbeatRequest::default()

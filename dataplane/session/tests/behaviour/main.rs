@@ -15,5 +15,6 @@ mod order;
 mod produce;
 mod protected;
 mod quotas;
+mod subscriptions;
 mod topic_ids;
 mod topics;

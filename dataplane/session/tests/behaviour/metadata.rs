@@ -14,7 +14,7 @@ use sluice_evidence::Kind;
 use uuid::Uuid;
 
 use crate::support::Rig;
-use crate::support::frames::{self, text};
+use crate::support::frames::{self, text, topic};
 
 const READ_BIT: i32 = 1 << 3;
 const WRITE_BIT: i32 = 1 << 4;
@@ -278,6 +278,31 @@ fn a_topic_id_is_described_once_its_name_is_known_and_may_be_seen() {
             "as brokers say it: who knows an id was shown its topic once"
         );
         assert!(read.topics[1].name.is_none());
+    }
+}
+
+/// As Java asks for the topics that a pattern has found: an id, and a name that is empty.
+#[test]
+fn an_id_counts_more_than_the_name_beside_it() {
+    for (beside, number) in [("", "orders"), ("orders", "ledger")] {
+        let mut rig = Rig::authenticated("reader");
+        let id = frames::topic_id(number);
+        let asked = MetadataRequestTopic::default()
+            .with_name(Some(topic(beside)))
+            .with_topic_id(id);
+        let request = MetadataRequest::default().with_topics(Some(vec![asked]));
+        let round = rig.client(frames::request(12, 4, &request));
+        let sent = &round.only_forwarded().bytes;
+        let (_, sent) = frames::decode_request::<MetadataRequest>(sent);
+        let by_id = MetadataRequestTopic::default()
+            .with_name(None)
+            .with_topic_id(id);
+        let expected = if number == "orders" {
+            vec![by_id]
+        } else {
+            vec![]
+        };
+        assert_eq!(sent.topics, Some(expected), "{number}");
     }
 }
 

@@ -14,7 +14,7 @@ use sluice_session::environment::{
 };
 use sluice_session::login::Offer;
 use sluice_session::order_gate::OrderGate;
-use sluice_session::registry::{ProducerIds, TopicIds};
+use sluice_session::registry::{ProducerIds, TopicIds, TopicNames};
 
 use super::issuer::Issuer;
 
@@ -270,6 +270,7 @@ pub struct FakeShared {
     pub gate: RefCell<OrderGate>,
     pub producer_ids: RefCell<ProducerIds>,
     pub topic_ids: RefCell<TopicIds>,
+    pub topic_names: RefCell<TopicNames>,
     pub standing: RefCell<Standing>,
     /// Principal, topic and rule of each write that asked.
     pub asked: RefCell<Vec<(String, String, String)>>,
@@ -282,10 +283,13 @@ impl Default for FakeShared {
         for name in TOPICS {
             topic_ids.learn(super::frames::topic_id(name).into_bytes(), name);
         }
+        let mut topic_names = TopicNames::default();
+        topic_names.learn(TOPICS.into_iter().chain(["__consumer_offsets"]));
         Self {
             gate: RefCell::default(),
             producer_ids: RefCell::default(),
             topic_ids: RefCell::new(topic_ids),
+            topic_names: RefCell::new(topic_names),
             standing: RefCell::new(Standing::Open),
             asked: RefCell::default(),
             unknown_keys_count: Cell::new(0),
@@ -304,6 +308,10 @@ impl Shared for FakeShared {
 
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds)) {
         ask(&mut self.topic_ids.borrow_mut());
+    }
+
+    fn topic_names(&self, ask: &mut dyn FnMut(&mut TopicNames)) {
+        ask(&mut self.topic_names.borrow_mut());
     }
 
     fn approval(&self, principal: &str, topic: &str, rule: &str) -> Standing {
