@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, ROUNDS_MAX, SECONDS_MAX};
 use crate::plan::{Credential, Mode, Pace, Payload, Plan, Progress, Target};
 use crate::watch::Watched;
-use crate::{Error, compare};
+use crate::{Codec, Error, compare, sink};
 
 /// Open-loop load for Kafka, and a comparison of two ways to the same cluster.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub enum Command {
     Compare(Compare),
     /// Create a topic, unless it exists.
     CreateTopic(CreateTopic),
+    /// Serve as a broker that keeps nothing, to put behind a proxy that is to be measured.
+    Sink(sink::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +135,27 @@ pub enum ModeName {
     Ping,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl From<Compression> for Codec {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => Self::Gzip,
+            Compression::Snappy => Self::Snappy,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
+
 /// What is sent, and when.
 #[derive(Debug, Clone, Args)]
 pub struct Load {
@@ -164,6 +187,12 @@ pub struct Load {
     /// JSON orders with personal fields as values, instead of letters.
     #[arg(long)]
     pub json_records: bool,
+    /// Bytes of each record's key; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub key_bytes: usize,
+    /// How batches are compressed.
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    pub compression: Compression,
     /// What one Fetch asks for.
     #[arg(long, default_value_t = 1024 * 1024)]
     pub fetch_bytes: i32,
@@ -260,6 +289,7 @@ impl Load {
         within("--threads", self.threads, 1, self.connections)?;
         within("--in-flight", self.in_flight, 1, IN_FLIGHT_MAX)?;
         within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
+        within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
         within("--records-per-batch", self.records_per_batch, 1, 1_000_000)?;
         within("--fetch-bytes", self.fetch_bytes, 1, 50 * 1024 * 1024)?;
         if self.topic.is_empty() || self.topic.len() > 249 {
@@ -284,6 +314,8 @@ impl Load {
                 true => Payload::Json,
                 false => Payload::Text,
             },
+            key_bytes: self.key_bytes,
+            codec: self.compression.into(),
             fetch_bytes: self.fetch_bytes,
             progress: match self.quiet {
                 true => Progress::Silent,
@@ -408,7 +440,7 @@ fn watched(texts: &[String]) -> Result<Vec<Watched>, Error> {
         .collect()
 }
 
-fn within<N: PartialOrd + std::fmt::Display>(
+pub(crate) fn within<N: PartialOrd + std::fmt::Display>(
     option: &str,
     value: N,
     min: N,
@@ -420,7 +452,7 @@ fn within<N: PartialOrd + std::fmt::Display>(
     }
 }
 
-fn argument<T>(text: String) -> Result<T, Error> {
+pub(crate) fn argument<T>(text: String) -> Result<T, Error> {
     Err(Error::OperatorArgument(text))
 }
 
@@ -436,6 +468,7 @@ mod tests {
             Command::Run(run) => run.check().unwrap_err().to_string(),
             Command::Compare(compare) => compare.check().unwrap_err().to_string(),
             Command::CreateTopic(create) => create.check().unwrap_err().to_string(),
+            Command::Sink(sink) => sink.check().unwrap_err().to_string(),
         }
     }
 

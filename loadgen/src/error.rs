@@ -98,6 +98,8 @@ pub enum Error {
     },
     #[error("a thread of the generator ended without a result; this is a fault of loadgen")]
     GeneratorBroken,
+    #[error("the sink: {fault}")]
+    SinkRefused { fault: String },
     #[error("the operating system failed {doing}: {source}")]
     SystemFailed {
         doing: &'static str,

@@ -26,6 +26,24 @@ pub const RATE_MAX: u64 = 10_000_000;
 /// Seconds of one run.
 pub const SECONDS_MAX: u64 = 24 * 3600;
 
+/// The longest request that a sink takes.
+pub const SINK_FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Record bytes that a sink puts into one answer.
+pub const SINK_FETCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of answers after which a sink writes before it reads the next request.
+pub const SINK_OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Connections that a sink holds; one more is closed.
+pub const SINK_CONNECTIONS_MAX: u32 = 4_096;
+
+/// Closed connections that a sink speaks of.
+pub const SINK_NOTES_MAX: u32 = 20;
+
+/// Partitions of one topic of a sink.
+pub const SINK_PARTITIONS_MAX: i32 = 10_000;
+
 /// One Produce batch, as it stands in the request.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -54,3 +72,4 @@ pub const LATENCY_NS_MAX: u64 = 600_000_000_000;
 pub const WAIT_MAX: Duration = Duration::from_millis(100);
 
 const _: () = assert!(BATCH_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX + SINK_FETCH_BYTES_MAX < i32::MAX as usize);

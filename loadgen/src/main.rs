@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use sluice_loadgen::Error;
 use sluice_loadgen::arguments::{Arguments, Command};
+use sluice_loadgen::sink::serve_and_report;
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => sluice_loadgen::run_and_report(&arguments),
         Command::Compare(arguments) => sluice_loadgen::compare_and_report(&arguments),
+        Command::Sink(arguments) => serve_and_report(&arguments),
         Command::CreateTopic(arguments) => sluice_loadgen::create_and_report(&arguments),
     };
     match result {

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sluice_kafka::codec::Codec;
+
+use crate::records::Shape;
+
 /// One way to a Kafka cluster.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -80,8 +84,23 @@ pub struct Plan {
     pub record_bytes: usize,
     pub records_per_batch: usize,
     pub payload: Payload,
+    /// Bytes of each record's key; 0: none.
+    pub key_bytes: usize,
+    pub codec: Codec,
     pub fetch_bytes: i32,
     pub progress: Progress,
+}
+
+impl Plan {
+    /// What produced records look like.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            payload: self.payload,
+            value_bytes: self.record_bytes,
+            key_bytes: self.key_bytes,
+            codec: self.codec,
+        }
+    }
 }
 
 /// What record values hold.

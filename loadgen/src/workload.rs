@@ -66,8 +66,8 @@ impl Workload {
     ) -> Result<Self, Error> {
         if plan.mode == Mode::Produce {
             let version = session.version("Produce", api::PRODUCE, 9, 12)?;
-            let (size, count) = (plan.record_bytes, plan.records_per_batch);
-            let batch = batch(plan.payload, size, count, timestamp_ms, seed)?;
+            let count = plan.records_per_batch;
+            let batch = batch(&plan.shape(), count, timestamp_ms, seed)?;
             return Ok(Self::Produce {
                 frame: produce_frame(&plan.topic, partition, version, batch.clone())?,
                 version,

@@ -12,7 +12,7 @@ use responder::{Faults, Responder, TOPIC};
 use sluice_kafka::ErrorCode;
 use sluice_loadgen::compare::Comparison;
 use sluice_loadgen::{
-    Credential, Error, Measured, Mode, Pace, Payload, Plan, Progress, Target, run,
+    Codec, Credential, Error, Measured, Mode, Pace, Payload, Plan, Progress, Target, run,
 };
 
 const STALL: Duration = Duration::from_millis(300);
@@ -340,6 +340,8 @@ fn plan(mode: Mode, rate: u64) -> Plan {
         record_bytes: 100,
         records_per_batch: 1,
         payload: Payload::Text,
+        key_bytes: 0,
+        codec: Codec::None,
         fetch_bytes: 1_000_000,
         progress: Progress::Silent,
     }

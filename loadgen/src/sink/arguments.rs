@@ -1,0 +1,175 @@
+//! The command line of a sink.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use clap::Args;
+
+use super::{Sink, SinkConfig, SinkListener};
+use crate::Error;
+use crate::arguments::{Compression, argument, within};
+use crate::limits::SINK_PARTITIONS_MAX;
+use crate::plan::Payload;
+use crate::records::Shape;
+use crate::report::Report;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where to listen. Clients are told the same address, or the one behind `=`: that of a proxy in front which passes
+    /// bytes on without reading them. May be given several times. Everybody is let in: stay on loopback.
+    #[arg(
+        long,
+        value_name = "HOST:PORT[=HOST:PORT]",
+        default_value = "127.0.0.1:19092"
+    )]
+    pub listen: Vec<String>,
+    /// Pin one shard to each of these CPUs; without it there is one shard, not pinned.
+    #[arg(long, value_name = "CPU", value_delimiter = ',')]
+    pub cpu: Vec<usize>,
+    /// Topics that exist, with their numbers of partitions. May be given several times.
+    #[arg(long, value_name = "NAME[=PARTITIONS]", required = true)]
+    pub topic: Vec<String>,
+    /// Bytes of each record's value in what is fetched.
+    #[arg(long, default_value_t = 1024)]
+    pub record_bytes: usize,
+    #[arg(long, default_value_t = 100)]
+    pub records_per_batch: usize,
+    /// JSON orders with personal fields as values, instead of letters.
+    #[arg(long)]
+    pub json_records: bool,
+    /// Bytes of each record's key; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub key_bytes: usize,
+    /// How the batch is compressed.
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    pub compression: Compression,
+}
+
+impl Arguments {
+    /// Checks everything that can be checked before anything listens.
+    ///
+    /// # Errors
+    /// Arguments that make no sense; the error says what to write.
+    pub fn check(&self) -> Result<SinkConfig, Error> {
+        within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
+        within("--records-per-batch", self.records_per_batch, 1, 1_000_000)?;
+        within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
+        let payload = match self.json_records {
+            true => Payload::Json,
+            false => Payload::Text,
+        };
+        Ok(SinkConfig {
+            listeners: self
+                .listen
+                .iter()
+                .map(|text| listener(text))
+                .collect::<Result<_, _>>()?,
+            cpus: self.cpu.clone(),
+            topics: self
+                .topic
+                .iter()
+                .map(|text| topic(text))
+                .collect::<Result<_, _>>()?,
+            shape: Shape {
+                payload,
+                value_bytes: self.record_bytes,
+                key_bytes: self.key_bytes,
+                codec: self.compression.into(),
+            },
+            records_per_batch: self.records_per_batch,
+        })
+    }
+}
+
+/// `loadgen sink`: says when it is ready, and serves until the process is ended.
+///
+/// # Errors
+/// The arguments make no sense, or the sink cannot listen or go on.
+pub fn serve_and_report(arguments: &Arguments) -> Result<Report, Error> {
+    let sink = Sink::start(&arguments.check()?)?;
+    let addresses: Vec<String> = sink.addresses().iter().map(SocketAddr::to_string).collect();
+    // Whoever started it may not read on; that is no reason to stop serving.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "sink is ready on {}", addresses.join(" ")).and_then(|()| out.flush());
+    sink.wait()?;
+    Ok((String::new(), true))
+}
+
+fn listener(text: &str) -> Result<SinkListener, Error> {
+    let (listen, advertised) = match text.split_once('=') {
+        Some((listen, advertised)) => (listen, Some(advertised)),
+        None => (text, None),
+    };
+    let found = listen
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    let Some(listen) = found else {
+        return argument(format!(
+            "--listen {text}: write HOST:PORT, such as 127.0.0.1:19092"
+        ));
+    };
+    let split = |address: &str| {
+        let (host, port) = address.rsplit_once(':')?;
+        Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+    };
+    let advertised = match advertised.map(split) {
+        Some(None) => {
+            let advice = "behind = write the HOST:PORT that clients shall connect to";
+            return argument(format!("--listen {text}: {advice}"));
+        }
+        Some(advertised) => advertised,
+        None => None,
+    };
+    Ok(SinkListener { listen, advertised })
+}
+
+fn topic(text: &str) -> Result<(String, i32), Error> {
+    let (name, partitions) = text.split_once('=').unwrap_or((text, "1"));
+    let partitions = partitions
+        .parse()
+        .ok()
+        .filter(|count| (1..=SINK_PARTITIONS_MAX).contains(count));
+    match partitions {
+        Some(partitions) if !name.is_empty() && name.len() <= 249 => {
+            Ok((name.to_owned(), partitions))
+        }
+        _ => argument(format!(
+            "--topic {text}: write NAME or NAME=PARTITIONS, 1 to {SINK_PARTITIONS_MAX} of them"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_may_advertise_a_proxy_in_front() {
+        let plain = listener("127.0.0.1:9").unwrap();
+        assert_eq!((plain.listen.port(), plain.advertised), (9, None));
+        let behind = listener("127.0.0.1:9=proxy:10").unwrap();
+        assert_eq!(behind.advertised, Some(("proxy".to_owned(), 10)));
+        for text in ["127.0.0.1", "127.0.0.1:9=proxy", "127.0.0.1:9="] {
+            assert!(
+                listener(text)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("HOST:PORT"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_topic_has_one_partition_unless_it_says_more() {
+        assert_eq!(topic("a").unwrap(), ("a".to_owned(), 1));
+        assert_eq!(topic("a=4").unwrap(), ("a".to_owned(), 4));
+        for text in ["a=0", "a=many", "=3", "a=10001"] {
+            assert!(
+                topic(text).unwrap_err().to_string().contains("PARTITIONS"),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The generator against the sink, with no Kafka at all.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
+use sluice_loadgen::{Codec, Credential, Mode, Pace, Payload, Plan, Progress, Shape, Target, run};
+
+const TOPIC: &str = "orders";
+
+#[test]
+fn acknowledges_what_is_produced_on_every_partition() {
+    let sink = sink();
+    let plan = Plan {
+        connections_count: 6,
+        records_per_batch: 3,
+        ..plan(Mode::Produce, 300)
+    };
+    let measured = run(&target(&sink), &plan).unwrap();
+    assert_eq!(
+        (measured.answered_count, measured.records_count),
+        (300, 900)
+    );
+    assert!(measured.errors.is_empty(), "{:?}", measured.errors);
+}
+
+#[test]
+fn takes_requests_that_are_longer_than_its_buffer() {
+    let sink = sink();
+    let plan = Plan {
+        record_bytes: 3_000_000,
+        ..plan(Mode::Produce, 5)
+    };
+    assert_eq!(run(&target(&sink), &plan).unwrap().answered_count, 5);
+}
+
+#[test]
+fn delivers_as_many_whole_batches_as_a_fetch_has_room_for() {
+    let sink = sink();
+    let measured = run(&target(&sink), &plan(Mode::Consume, 50)).unwrap();
+    assert_eq!(measured.answered_count, 50);
+    let batch_bytes = measured.record_bytes / (measured.records_count / 10);
+    assert_eq!(measured.records_count, 50 * 10 * (1_000_000 / batch_bytes));
+}
+
+#[test]
+fn answers_a_ping_at_the_end_with_nothing() {
+    let sink = sink();
+    let measured = run(&target(&sink), &plan(Mode::Ping, 200)).unwrap();
+    assert_eq!((measured.answered_count, measured.record_bytes), (200, 0));
+}
+
+#[test]
+fn lets_anybody_in() {
+    let sink = sink();
+    let mut token = tempfile::NamedTempFile::new().unwrap();
+    token.write_all(b"any.token.will.do").unwrap();
+    let credentials = [
+        Credential::TokenFile(token.path().to_owned()),
+        Credential::Plain {
+            username: "anybody".to_owned(),
+            password_file: token.path().to_owned(),
+        },
+    ];
+    for credential in credentials {
+        let target = Target {
+            credential,
+            ..target(&sink)
+        };
+        assert_eq!(
+            run(&target, &plan(Mode::Ping, 5)).unwrap().answered_count,
+            5
+        );
+    }
+}
+
+#[test]
+fn closes_on_bytes_that_are_no_request_and_serves_the_others_on() {
+    let sink = sink();
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 8],
+        &[0, 0, 0, 2, 0, 0],
+        &[0, 0, 0, 8, 0, 99, 0, 0, 0, 0, 0, 0],
+    ] {
+        let mut socket = TcpStream::connect(sink.addresses()[0]).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        socket.write_all(bytes).unwrap();
+        // The end of the stream, or a reset where bytes were left unread.
+        assert!(
+            matches!(socket.read(&mut [0; 16]), Ok(0) | Err(_)),
+            "{bytes:?}"
+        );
+    }
+    assert_eq!(
+        run(&target(&sink), &plan(Mode::Ping, 5))
+            .unwrap()
+            .answered_count,
+        5
+    );
+}
+
+#[test]
+fn each_listener_sends_clients_to_what_it_advertises() {
+    let listener = |advertised| SinkListener {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertised,
+    };
+    // Port 1 needs privileges to be listened on, and nothing does.
+    let nobody = Some(("127.0.0.1".to_owned(), 1));
+    let config = SinkConfig {
+        listeners: vec![listener(nobody), listener(None)],
+        ..config()
+    };
+    let sink = Sink::start(&config).unwrap();
+    let at = |index: usize| Target {
+        address: sink.addresses()[index].to_string(),
+        ..target(&sink)
+    };
+    let sent_away = run(&at(0), &plan(Mode::Ping, 5)).unwrap_err().to_string();
+    assert!(sent_away.contains("127.0.0.1:1 "), "{sent_away}");
+    assert_eq!(run(&at(1), &plan(Mode::Ping, 5)).unwrap().answered_count, 5);
+}
+
+fn sink() -> Sink {
+    Sink::start(&config()).unwrap()
+}
+
+fn config() -> SinkConfig {
+    SinkConfig {
+        listeners: vec![SinkListener {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            advertised: None,
+        }],
+        cpus: Vec::new(),
+        topics: vec![(TOPIC.to_owned(), 3)],
+        shape: Shape {
+            payload: Payload::Json,
+            ..Shape::text(1000)
+        },
+        records_per_batch: 10,
+    }
+}
+
+fn target(sink: &Sink) -> Target {
+    Target {
+        name: "sink".to_owned(),
+        address: sink.addresses()[0].to_string(),
+        credential: Credential::None,
+        tls_roots: None,
+        tls_name: None,
+    }
+}
+
+fn plan(mode: Mode, rate: u64) -> Plan {
+    Plan {
+        mode,
+        topic: TOPIC.to_owned(),
+        pace: Pace::PerSecond(rate),
+        duration: Duration::from_secs(1),
+        grace: Duration::from_secs(20),
+        connections_count: 1,
+        threads_count: 1,
+        in_flight_max: 1_000,
+        record_bytes: 100,
+        records_per_batch: 1,
+        payload: Payload::Text,
+        key_bytes: 0,
+        codec: Codec::None,
+        fetch_bytes: 1_000_000,
+        progress: Progress::Silent,
+    }
+}
