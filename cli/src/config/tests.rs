@@ -186,8 +186,8 @@ control:
 fn a_gateway_and_a_control_plane_alone_refuse_development_issuers() {
     for planes in [Planes::Gateway, Planes::Control] {
         let found = mistakes(UP, planes);
-        finds(&found, 14, "Only `sluice up` accepts it");
-        finds(&found, 16, "only inside `sluice up`");
+        finds(&found, 15, "Only `sluice up` accepts it");
+        finds(&found, 17, "only inside `sluice up`");
     }
 }
 
