@@ -22,7 +22,8 @@ pub(crate) async fn open(
     shard: &Rc<ShardState>,
     node: Option<i32>,
 ) -> Result<(Stream, Offer), Close> {
-    let cluster = shard.environment().cluster;
+    let environment = shard.environment();
+    let cluster = environment.cluster();
     let nodes: Vec<BrokerNode> = match node {
         Some(node) => cluster.nodes.get(&node).cloned().into_iter().collect(),
         // Another bootstrap broker first each time, so that one that is down is not tried first for ever.

@@ -404,8 +404,11 @@ fn keep(
     loop {
         let wait = if log.sync_wanted.load(Ordering::Acquire) {
             Duration::ZERO
-        } else {
+        } else if dirty {
             Duration::from_millis(20)
+        } else {
+            // Nothing can be asked of it before a round comes.
+            Duration::from_millis(100)
         };
         match work.recv_timeout(wait) {
             Ok(Work::Round {

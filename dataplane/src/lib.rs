@@ -6,6 +6,7 @@
 
 pub mod accept;
 mod broker;
+mod buffers;
 pub mod clock;
 pub mod config;
 mod control;

@@ -22,6 +22,12 @@ pub const DRIVER_RING_ENTRIES: u32 = 512;
 /// Beat of the task that bounds a lost wake-up of glommio's executor.
 pub const SHARD_HEARTBEAT_MS: u64 = 3;
 
+/// Beats without any event after which a shard counts as idle: 0.3 s.
+pub const SHARD_QUIET_BEATS: u32 = 100;
+
+/// Beat of an idle shard: the longest that the first event after a pause can be held by a lost wake-up.
+pub const SHARD_IDLE_HEARTBEAT_MS: u64 = 50;
+
 /// glommio's registered memory per executor: only DMA files use it, and this shell has none.
 pub const SHARD_IO_MEMORY_BYTES: usize = 64 * 1024;
 

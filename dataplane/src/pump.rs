@@ -10,14 +10,15 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use futures_lite::future;
-use sluice_session::{BrokerStep, Close, Outbox, Piece, Session, limits};
+use sluice_session::{BrokerStep, Close, Masking, Outbox, Piece, Session, limits};
 
 use crate::broker;
+use crate::buffers::{BUFFER_BYTES, BufferPool};
 use crate::kick::Kick;
 use crate::ledger::{Account, Ledger, ShardLedger};
 use crate::limits::ANSWER_ROUND_BYTES_MAX;
 use crate::net::{Arrived, Stream, reactor_yield};
-use crate::shard_state::{BUFFER_BYTES, ShardState};
+use crate::shard_state::ShardState;
 
 /// What an idle TLS connection waits with; its buffer comes from the shard once bytes are there.
 const FIRST_BYTES: usize = 256;
@@ -254,7 +255,11 @@ async fn answer_round(
         )?;
         if let BrokerStep::Mask(mut job) = step {
             let mut masking = connection.ledger.account();
-            while !job.step(frame, limits::MASK_STEP_BYTES) {
+            let step = |job: &mut Masking| {
+                let scratch = &mut shard.mask_scratch.borrow_mut();
+                job.step(frame, limits::MASK_STEP_BYTES, scratch)
+            };
+            while !step(&mut job) {
                 masking.hold(job.held_bytes())?;
                 reactor_yield().await;
             }
@@ -419,7 +424,7 @@ impl Buffer {
                 return Err(closed);
             }
             self.account.hold(BUFFER_BYTES)?;
-            self.bytes = self.shard.buffers.take();
+            self.bytes = self.shard.buffers.take(BUFFER_BYTES);
             if let Arrived::Bytes(read) = arrived {
                 let (Some(to), Some(from)) = (self.bytes.get_mut(..read), first.get(..read)) else {
                     return Err(closed);
@@ -429,11 +434,7 @@ impl Buffer {
                 return Ok(());
             }
         } else if self.end == self.bytes.len() {
-            let doubled = self.bytes.len().saturating_mul(2);
-            let grown = doubled.min(self.frame_bytes).max(self.bytes.len() + 1);
-            self.account.hold(grown)?;
-            self.bytes.reserve_exact(grown - self.bytes.len());
-            self.bytes.resize(grown, 0);
+            self.grow()?;
         }
         let free = self.bytes.get_mut(self.end..).unwrap_or_default();
         match stream.read(free).await {
@@ -443,6 +444,18 @@ impl Buffer {
                 Ok(())
             }
         }
+    }
+
+    fn grow(&mut self) -> Result<(), Close> {
+        let bytes = BufferPool::next_bytes(self.bytes.len(), self.frame_bytes);
+        self.account.hold(bytes)?;
+        let mut larger = self.shard.buffers.take(bytes);
+        if let (Some(to), Some(from)) = (larger.get_mut(..self.end), self.bytes.get(..self.end)) {
+            to.copy_from_slice(from);
+        }
+        let full = std::mem::replace(&mut self.bytes, larger);
+        self.shard.buffers.give_back(full);
+        Ok(())
     }
 
     /// Forgets the frames handed out; what came after them moves to the front.

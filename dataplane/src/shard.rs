@@ -22,7 +22,10 @@ use futures_lite::FutureExt;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, spawn_local};
 use slab::Slab;
 
-use crate::limits::{SHARD_HEARTBEAT_MS, SHARD_IO_MEMORY_BYTES, SHARD_RING_DEPTH};
+use crate::limits::{
+    SHARD_HEARTBEAT_MS, SHARD_IDLE_HEARTBEAT_MS, SHARD_IO_MEMORY_BYTES, SHARD_QUIET_BEATS,
+    SHARD_RING_DEPTH,
+};
 use crate::net::driver::{Driver, DriverOptions};
 use crate::net::{Bell, BellWatch, Waiters};
 
@@ -432,11 +435,7 @@ impl Start {
             let context = ShardContext {
                 inner: Rc::new(inner),
             };
-            let beat = spawn_local(async {
-                loop {
-                    glommio::timer::sleep(Duration::from_millis(SHARD_HEARTBEAT_MS)).await;
-                }
-            });
+            let beat = spawn_local(beat(Rc::clone(&driver)));
             let listen = spawn_local(raise_on_stop(watch, Arc::clone(&self.control), stop));
             let drive = spawn_local(driver.run());
             report(Ok(()));
@@ -455,6 +454,29 @@ impl Start {
             listen.cancel().await;
             cause
         })
+    }
+}
+
+/// Bounds how long a wake-up that glommio loses can hold the shard. A beat costs a whole park, so a shard on which nothing
+/// happened for a while beats seldom.
+async fn beat(driver: Rc<Driver>) {
+    let mut seen_events = driver.counts().events;
+    let mut quiet_beats = 0;
+    loop {
+        let idle = quiet_beats >= SHARD_QUIET_BEATS;
+        let beat_ms = if idle {
+            SHARD_IDLE_HEARTBEAT_MS
+        } else {
+            SHARD_HEARTBEAT_MS
+        };
+        glommio::timer::sleep(Duration::from_millis(beat_ms)).await;
+        let events = driver.counts().events;
+        quiet_beats = if events == seen_events {
+            (quiet_beats + 1).min(SHARD_QUIET_BEATS)
+        } else {
+            0
+        };
+        seen_events = events;
     }
 }
 

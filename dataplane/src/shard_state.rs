@@ -1,6 +1,6 @@
 //! What one shard owns: its copies of what the other threads publish, its journal and its buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::ServerName;
 use sluice_identity::jwt::TrustedIssuer;
 use sluice_identity::scram::Keys;
+use sluice_session::MaskScratch;
 use sluice_session::environment::{Environment, Grants, Now, Shared, Snapshot, Standing, Topology};
 use sluice_session::order_gate::OrderGate;
 use sluice_session::registry::{ProducerIds, TopicIds, TopicNames};
 
+use crate::buffers::BufferPool;
 use crate::clock;
 use crate::config::GatewayConfig;
 use crate::control::asks::Asks;
@@ -22,11 +24,6 @@ use crate::ledger::ShardLedger;
 use crate::mailbox::{Mailbox, Reader};
 use crate::metrics::Metrics;
 use crate::net::Driver;
-
-/// Bytes read at once from an active connection.
-pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
-/// Buffers that a shard keeps for the next active connection.
-const BUFFERS_KEPT_MAX: usize = 64;
 
 /// What the control thread publishes to every shard.
 #[derive(Debug)]
@@ -121,6 +118,10 @@ pub(crate) struct ShardState {
     /// Keys of the last SCRAM login, which spare the next one the derivation.
     pub(crate) scram_keys: RefCell<Option<Keys>>,
     readers: RefCell<Readers>,
+    /// What `environment` gave out last.
+    held: RefCell<Rc<Held>>,
+    /// Codec contexts and buffers of masking: a step never spans a wait, so all connections share them.
+    pub(crate) mask_scratch: RefCell<MaskScratch>,
     tables: Arc<SharedTables>,
 }
 
@@ -140,13 +141,16 @@ impl ShardState {
         published: &Published,
         connections_bytes_max: usize,
     ) -> Rc<Self> {
-        let readers = Readers {
+        let mut readers = Readers {
             snapshot: published.snapshot.reader(),
             issuers: published.issuers.reader(),
             cluster: published.cluster.reader(),
             grants: published.grants.reader(),
         };
+        let epochs = readers.epochs();
         Rc::new(Self {
+            held: RefCell::new(Rc::new(readers.held(epochs, &published.tables))),
+            mask_scratch: RefCell::default(),
             ledger: ShardLedger::new(connections_bytes_max),
             config,
             driver,
@@ -159,71 +163,75 @@ impl ShardState {
         })
     }
 
-    /// What a session may look at now.
+    /// What a session may look at now. Asked for each step, so it costs four atomic reads and a clock where nothing changed:
+    /// counts of references are the shard's own, and no other core writes to them.
     pub(crate) fn environment(&self) -> HeldEnvironment {
         let mut readers = self.readers.borrow_mut();
+        let mut held = self.held.borrow_mut();
+        let epochs = readers.epochs();
+        if held.epochs != epochs {
+            *held = Rc::new(readers.held(epochs, &self.tables));
+        }
         HeldEnvironment {
             now: Now {
                 unix_ns: clock::now_unix_ns(),
             },
-            snapshot: readers.snapshot.newest().1.clone(),
-            issuers: readers.issuers.newest().1.clone(),
-            cluster: readers.cluster.newest().1.clone(),
-            grants: readers.grants.newest().1.clone(),
-            shared: self.tables.clone(),
+            held: held.clone(),
         }
     }
+}
+
+impl Readers {
+    fn epochs(&mut self) -> [u64; 4] {
+        [
+            self.snapshot.newest().0,
+            self.issuers.newest().0,
+            self.cluster.newest().0,
+            self.grants.newest().0,
+        ]
+    }
+
+    fn held(&self, epochs: [u64; 4], tables: &Arc<SharedTables>) -> Held {
+        Held {
+            epochs,
+            snapshot: self.snapshot.seen().clone(),
+            issuers: self.issuers.seen().clone(),
+            cluster: self.cluster.seen().clone(),
+            grants: self.grants.seen().clone(),
+            shared: tables.clone(),
+        }
+    }
+}
+
+/// What was newest when a shard looked.
+struct Held {
+    epochs: [u64; 4],
+    snapshot: Arc<Option<Arc<Snapshot>>>,
+    issuers: Arc<Vec<TrustedIssuer>>,
+    cluster: Arc<Cluster>,
+    grants: Arc<Grants>,
+    shared: Arc<SharedTables>,
 }
 
 /// Holds what an [`Environment`] borrows, for one step.
 pub(crate) struct HeldEnvironment {
     now: Now,
-    snapshot: Arc<Option<Arc<Snapshot>>>,
-    issuers: Arc<Vec<TrustedIssuer>>,
-    pub(crate) cluster: Arc<Cluster>,
-    grants: Arc<Grants>,
-    shared: Arc<SharedTables>,
+    held: Rc<Held>,
 }
 
 impl HeldEnvironment {
     pub(crate) fn view(&self) -> Environment<'_> {
         Environment {
             now: self.now,
-            snapshot: (*self.snapshot).as_ref(),
-            issuers: &self.issuers,
-            topology: &self.cluster.topology,
-            grants: &self.grants,
-            shared: &*self.shared,
+            snapshot: (*self.held.snapshot).as_ref(),
+            issuers: &self.held.issuers,
+            topology: &self.held.cluster.topology,
+            grants: &self.held.grants,
+            shared: &*self.held.shared,
         }
     }
-}
 
-/// Read buffers of idle connections, for the next active one.
-#[derive(Debug, Default)]
-pub(crate) struct BufferPool {
-    free: RefCell<Vec<Vec<u8>>>,
-    taken_count: Cell<usize>,
-}
-
-impl BufferPool {
-    pub(crate) fn take(&self) -> Vec<u8> {
-        self.taken_count.set(self.taken_count.get() + 1);
-        self.free
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| vec![0; BUFFER_BYTES])
-    }
-
-    /// Keeps ordinary buffers; one that grew for a long frame is freed.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        if buffer.is_empty() {
-            return;
-        }
-        self.taken_count
-            .set(self.taken_count.get().saturating_sub(1));
-        let mut free = self.free.borrow_mut();
-        if buffer.len() == BUFFER_BYTES && free.len() < BUFFERS_KEPT_MAX {
-            free.push(buffer);
-        }
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.held.cluster
     }
 }

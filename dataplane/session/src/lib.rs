@@ -39,3 +39,4 @@ pub use apis::table::{Need, Place, Served, served};
 pub use error::Close;
 pub use outbox::{Counts, Outbox, Piece};
 pub use session::{BrokerStep, Masking, Session};
+pub use transform::MaskScratch;

@@ -85,6 +85,9 @@ pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 /// Bytes of one text (client id, reason) kept in evidence; the rest is cut.
 pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
 
+/// Memory that each of a shard's masking buffers keeps from batch to batch; what a larger batch took is given back.
+pub const MASK_SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
+
 /// Payload bytes masked before a session lets the shard serve others.
 pub const MASK_STEP_BYTES: usize = 128 * 1024;
 

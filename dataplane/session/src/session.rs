@@ -20,7 +20,7 @@ use crate::memory::Memory;
 use crate::outbox::{Outbox, Piece};
 use crate::record::{RequestRef, Scribe};
 use crate::step::{Step, step};
-use crate::transform::MaskJob;
+use crate::transform::{MaskJob, MaskScratch};
 
 /// One connection's life. It never waits and never looks at a clock or a socket.
 ///
@@ -111,8 +111,8 @@ pub struct Masking {
 
 impl Masking {
     /// Masks up to about `budget` bytes of `frame`; says whether all is done.
-    pub fn step(&mut self, frame: &[u8], budget: usize) -> bool {
-        self.job.step(frame, budget)
+    pub fn step(&mut self, frame: &[u8], budget: usize, scratch: &mut MaskScratch) -> bool {
+        self.job.step(frame, budget, scratch)
     }
 
     /// Memory that the job holds between two steps.

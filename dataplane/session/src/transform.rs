@@ -13,7 +13,7 @@ use sluice_policy::MaskPlanId;
 use crate::apis::{PendingFetch, position_from};
 use crate::environment::Snapshot;
 use crate::error::Close;
-use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT};
 use crate::memory::AskedTopic;
 use crate::record::Delivered;
 
@@ -31,7 +31,6 @@ pub(crate) struct MaskJob {
     at: usize,
     survivor: Option<&'static str>,
     counts: MaskCounts,
-    scratch: Scratch,
 }
 
 /// What a job did.
@@ -56,11 +55,18 @@ struct Work {
     delivered: Delivered,
 }
 
+/// Codec contexts and buffers for masking, one for each shard: they are of no use to a job between two steps.
 #[derive(Default)]
-struct Scratch {
+pub struct MaskScratch {
     batch: record_batch::Scratch,
     value: sluice_masking::Scratch,
     check: SelfCheck,
+}
+
+impl std::fmt::Debug for MaskScratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MaskScratch").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for MaskJob {
@@ -89,13 +95,12 @@ impl MaskJob {
             at: 0,
             survivor: None,
             counts: MaskCounts::default(),
-            scratch: Scratch::default(),
         }
     }
 
     /// Masks up to about `budget` bytes of `frame`, the broker's answer; says whether all is done. Takes the same frame
     /// each time.
-    pub(crate) fn step(&mut self, frame: &[u8], budget: usize) -> bool {
+    pub(crate) fn step(&mut self, frame: &[u8], budget: usize, scratch: &mut MaskScratch) -> bool {
         if self.work.is_none() {
             self.work = Some(self.plan_work(frame));
         }
@@ -120,6 +125,12 @@ impl MaskJob {
                     continue;
                 }
             };
+            if work.done == 0 {
+                // Tokens are mostly longer than what they stand for.
+                let records_bytes = work.records.len();
+                work.out
+                    .reserve(records_bytes.saturating_add(records_bytes / 8));
+            }
             let Some(plan) = self.snapshot.plan(work.plan) else {
                 self.survivor = Some("a mask plan is missing");
                 return true;
@@ -128,10 +139,11 @@ impl MaskJob {
                 plan,
                 &batch,
                 work,
-                &mut self.scratch,
+                scratch,
                 &mut self.counts,
                 &mut self.survivor,
             );
+            scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
             work.done = work.done.saturating_add(batch.bytes.len());
             left = left.saturating_sub(batch.bytes.len());
         }
@@ -142,8 +154,7 @@ impl MaskJob {
     pub(crate) fn held_bytes(&self) -> usize {
         let work = self.work.iter().flatten();
         let out: usize = work.map(|work| work.out.capacity()).sum();
-        out.saturating_add(self.scratch.batch.held_bytes())
-            .saturating_add(self.pending.bytes())
+        out.saturating_add(self.pending.bytes())
     }
 
     /// The client's answer, what it delivers, and what was done.
@@ -155,7 +166,8 @@ impl MaskJob {
             return Err(Close::Internal(survivor));
         }
         let mut work = self.work.take().unwrap_or_default();
-        let mut out = Vec::with_capacity(frame.len());
+        let masked: usize = work.iter().map(|work| work.out.len()).sum();
+        let mut out = Vec::with_capacity(frame.len().saturating_add(masked));
         let mut at = 0;
         self.pending.merge(
             self.correlation_id,
@@ -239,11 +251,11 @@ fn mask_batch(
     plan: &MaskPlan,
     batch: &Batch<'_>,
     work: &mut Work,
-    scratch: &mut Scratch,
+    scratch: &mut MaskScratch,
     counts: &mut MaskCounts,
     survivor: &mut Option<&'static str>,
 ) {
-    let Scratch {
+    let MaskScratch {
         batch: batch_scratch,
         value: value_scratch,
         check,

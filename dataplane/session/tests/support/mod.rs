@@ -15,7 +15,7 @@ pub mod issuer;
 pub mod samples;
 pub mod world;
 
-use sluice_session::{BrokerStep, Close, Outbox, Piece, Session};
+use sluice_session::{BrokerStep, Close, MaskScratch, Outbox, Piece, Session};
 
 pub use facts::Fact;
 pub use world::World;
@@ -233,7 +233,8 @@ impl Rig {
             Ok(BrokerStep::Done) => None,
             Ok(BrokerStep::Mask(mut job)) => {
                 let mut rounds_count = 0;
-                while !job.step(bytes, step_bytes) {
+                let mut scratch = MaskScratch::default();
+                while !job.step(bytes, step_bytes, &mut scratch) {
                     rounds_count += 1;
                     assert!(rounds_count < 1_000_000, "masking does not end");
                 }
