@@ -16,10 +16,22 @@ const FIELDS: [&str; 3] = [
 pub(crate) fn value(table: Table<'static>) -> Table<'static> {
     let value = document().into_bytes();
     let (parsed, taped) = (value.clone(), value.clone());
-    let (plan, mut scratch, mut out) = (plan(), Scratch::new(), Vec::new());
+    let (plan, mut scratch, mut out) = (plan(FIELDS), Scratch::new(), Vec::new());
     assert_eq!(
         mask_value(&plan, &value, &mut scratch, &mut out),
         Ok(Masked::Changed { fields: 4 })
+    );
+    // As long as the names of fields that are there, so that nothing but tokens and the copy is left out.
+    let absent = self::plan([
+        "$.customer.emaix",
+        "$..card_numbex",
+        "$.items[*].recipient.ssx",
+    ]);
+    let (searched, mut absent_scratch, mut absent_out) =
+        (value.clone(), Scratch::new(), Vec::new());
+    assert_eq!(
+        mask_value(&absent, &searched, &mut absent_scratch, &mut absent_out),
+        Ok(Masked::Unchanged)
     );
     let mut copy = Vec::new();
     let mut buffers = simd_json::Buffers::default();
@@ -29,6 +41,13 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
             mask_value(&plan, &value, &mut scratch, &mut out).unwrap();
             out.len() as u64
         })
+        .with(
+            "mask_value, validate and find only: no field is there",
+            move || {
+                let masked = mask_value(&absent, &searched, &mut absent_scratch, &mut absent_out);
+                u64::from(masked == Ok(Masked::Unchanged))
+            },
+        )
         .with("serde_json to Value, parse only", move || {
             let json: serde_json::Value = serde_json::from_slice(&parsed).unwrap();
             json.as_object().map_or(0, |members| members.len() as u64)
@@ -44,11 +63,11 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
         })
 }
 
-fn plan() -> MaskPlan {
+fn plan(fields: [&str; 3]) -> MaskPlan {
     let mut keys = KeyRing::new();
     keys.insert("customers", DomainKey::derive(&[7; 32], "customers", 1))
         .unwrap();
-    let rules = FIELDS.map(|path| MaskRule {
+    let rules = fields.map(|path| MaskRule {
         path,
         shape: TokenShape::Opaque,
         domain: "customers",

@@ -8,20 +8,27 @@ use std::collections::HashMap;
 
 use crate::error::PlanError;
 use crate::fold;
+use crate::keys::KeyTable;
 use crate::limits::{KEYS_MAX, POSITIONS_VISITED_MAX, STATES_MAX};
 use crate::path::{Path, Reach, Selector};
 
-/// Where a child stands: in a state, or matched by a rule. Copied into a frame per open container.
+/// Where a child stands: in a state, which is the number of its row, or matched by a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State(u32);
 
 /// The label of every child that is not a member with a name of the plan.
-const ANOTHER_CHILD: u16 = 0;
+pub(crate) const ANOTHER_CHILD: u16 = 0;
 const MATCHED: u32 = 1 << 31;
 
 impl State {
     /// Nothing below can match.
     pub(crate) const DEAD: State = State(0);
+
+    /// Whether a scalar in this state is of no interest.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & MATCHED == 0
+    }
 
     /// The rule that matched, if one did.
     #[inline]
@@ -32,10 +39,31 @@ impl State {
 
 #[derive(Debug)]
 pub(crate) struct Automaton {
-    /// One row per state, one entry per label. An entry is the offset of the next row, or a rule marked `MATCHED`.
-    table: Box<[u32]>,
+    /// One row per state, one entry per label: the next state.
+    table: Box<[State]>,
+    width: usize,
+    /// One per state.
+    rows: Box<[Row]>,
     start: State,
     keys: KeyTable,
+}
+
+/// What a walk needs to know of a state for most of its children.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// Bit n: a key of n bytes (bit 63: of 63 or more) may lead elsewhere than `another`. All of them if `another` is not
+    /// a plain state, so that a key without its bit needs no look at all.
+    lengths: u64,
+    /// Where every child goes that is not a member with a name of this state.
+    pub(crate) another: State,
+}
+
+impl Row {
+    /// Whether a key of so many bytes, plain ASCII, leads to `another`, and nothing matches there.
+    #[inline]
+    pub(crate) fn ignores(self, key_bytes: u32) -> bool {
+        self.lengths.wrapping_shr(key_bytes.min(63)) & 1 == 0
+    }
 }
 
 impl Automaton {
@@ -48,10 +76,23 @@ impl Automaton {
         self.start
     }
 
+    #[inline]
+    pub(crate) fn row(&self, state: State) -> Row {
+        // There is one by construction. Were there none, all below is masked, not passed.
+        const EVERYTHING: Row = Row {
+            lengths: u64::MAX,
+            another: State(MATCHED),
+        };
+        self.rows
+            .get(state.0 as usize)
+            .copied()
+            .unwrap_or(EVERYTHING)
+    }
+
     /// The way to an array element.
     #[inline]
     pub(crate) fn element(&self, from: State) -> State {
-        self.step(from, ANOTHER_CHILD)
+        self.row(from).another
     }
 
     /// The way to a member. `content` is the key as between its quotes, `spelling` what is known of it.
@@ -75,10 +116,18 @@ impl Automaton {
         self.step(from, label)
     }
 
+    /// As [`Automaton::member`], for a key that is plain ASCII.
+    #[inline(never)]
+    pub(crate) fn ascii_member(&self, from: State, key: &[u8]) -> State {
+        self.step(from, self.keys.find(key))
+    }
+
+    #[inline]
     fn step(&self, from: State, label: u16) -> State {
-        let at = from.0.wrapping_add(u32::from(label)) as usize;
+        let row_at = (from.0 as usize).wrapping_mul(self.width);
+        let at = row_at.wrapping_add(usize::from(label));
         // Rows are whole by construction. Were one not, the field is masked, not passed.
-        State(self.table.get(at).copied().unwrap_or(MATCHED))
+        self.table.get(at).copied().unwrap_or(State(MATCHED))
     }
 }
 
@@ -87,59 +136,6 @@ impl Automaton {
 pub(crate) enum Spelling {
     Plain,
     Escaped,
-}
-
-/// The key names. Most keys of a document are told apart from all of them by one bit of their signature.
-#[derive(Debug)]
-struct KeyTable {
-    /// Bit n: some name has the signature n.
-    signatures: u64,
-    by_signature: Vec<Vec<(Box<[u8]>, u16)>>,
-}
-
-impl KeyTable {
-    /// Takes folded names, and gives them the labels 1, 2, …
-    fn new<'a>(names: impl Iterator<Item = &'a str>) -> KeyTable {
-        let mut table = KeyTable {
-            signatures: 0,
-            by_signature: vec![Vec::new(); 64],
-        };
-        for (name, label) in names.zip(1_u16..) {
-            let signature = signature(name.as_bytes());
-            table.signatures |= 1_u64.wrapping_shl(signature);
-            if let Some(alike) = table.by_signature.get_mut(signature as usize) {
-                alike.push((name.as_bytes().into(), label));
-            }
-        }
-        table
-    }
-
-    /// The label of a name that is either ASCII in any case, or folded.
-    #[inline]
-    fn find(&self, name: &[u8]) -> u16 {
-        let signature = signature(name);
-        if self.signatures.wrapping_shr(signature) & 1 == 0 {
-            return ANOTHER_CHILD;
-        }
-        self.find_alike(signature, name)
-    }
-
-    #[inline(never)]
-    fn find_alike(&self, signature: u32, name: &[u8]) -> u16 {
-        let alike = self.by_signature.get(signature as usize);
-        alike
-            .map_or(&[][..], Vec::as_slice)
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map_or(ANOTHER_CHILD, |(_, label)| *label)
-    }
-}
-
-/// 0 to 63, the same for every case of an ASCII name: of its length and its last byte.
-#[inline]
-fn signature(name: &[u8]) -> u32 {
-    let last = name.last().copied().unwrap_or_default() | 0x20;
-    (name.len() as u32).wrapping_add(u32::from(last).wrapping_mul(7)) & 63
 }
 
 /// One step of one rule.
@@ -215,47 +211,57 @@ impl<'a> Compiler<'a> {
         let width = self.names.len().saturating_add(1);
         // Row 0 is the empty set of positions, the dead state.
         let mut sets: Vec<Positions> = vec![Vec::new(), self.first.clone()];
-        let mut rows = HashMap::from([(Vec::new(), 0_u32), (self.first.clone(), width as u32)]);
-        let mut table = vec![0_u32; width];
+        let mut numbers = HashMap::from([(Vec::new(), 0_u32), (self.first.clone(), 1)]);
+        let mut table = vec![State::DEAD; width];
+        let mut rows = vec![Row {
+            lengths: 0,
+            another: State::DEAD,
+        }];
         let mut next = 1;
         while let Some(set) = sets.get(next).cloned() {
             next = next.saturating_add(1);
-            let mut entry = |compiler: &mut Self, label| -> Result<u32, PlanError> {
+            let mut entry = |compiler: &mut Self, label| -> Result<State, PlanError> {
                 let target = match compiler.follow(&set, label)? {
-                    Target::Matched(rule) => return Ok(MATCHED | rule),
+                    Target::Matched(rule) => return Ok(State(MATCHED | rule)),
                     Target::Set(target) => target,
                 };
-                if let Some(row) = rows.get(&target) {
-                    return Ok(*row);
+                if let Some(number) = numbers.get(&target) {
+                    return Ok(State(*number));
                 }
                 if sets.len() > STATES_MAX {
                     return Err(oversized("the limit of states"));
                 }
-                let row = (sets.len() as u32).saturating_mul(width as u32);
-                rows.insert(target.clone(), row);
+                let number = sets.len() as u32;
+                numbers.insert(target.clone(), number);
                 sets.push(target);
-                Ok(row)
+                Ok(State(number))
             };
             // A key that no position of this set waits for is another child.
             let another = entry(&mut self, ANOTHER_CHILD)?;
+            let mut lengths = if another.is_plain() { 0 } else { u64::MAX };
             let row_at = table.len();
             table.resize(row_at.saturating_add(width), another);
             for position in &set {
-                let waits_for = self
-                    .positions
-                    .get(usize::from(*position))
-                    .and_then(|p| p.label);
-                if let Some(label) = waits_for {
+                let position = self.positions.get(usize::from(*position));
+                if let Some(label) = position.and_then(|position| position.label) {
                     let target = entry(&mut self, label)?;
                     if let Some(cell) = table.get_mut(row_at.saturating_add(usize::from(label))) {
                         *cell = target;
                     }
+                    let name = usize::from(label)
+                        .checked_sub(1)
+                        .and_then(|at| self.names.get(at));
+                    let name_bytes = name.map_or(0, |name| name.len());
+                    lengths |= 1_u64.wrapping_shl(name_bytes.min(63) as u32);
                 }
             }
+            rows.push(Row { lengths, another });
         }
         Ok(Automaton {
             table: table.into(),
-            start: State(width as u32),
+            width,
+            rows: rows.into(),
+            start: State(1),
             keys: KeyTable::new(self.names.iter().copied()),
         })
     }

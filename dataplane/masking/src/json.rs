@@ -3,6 +3,8 @@
 use crate::error::Unmaskable;
 use crate::limits::{TOKEN_FIELD_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::plan::MaskPlan;
+use crate::simd::Isa;
+use crate::tokens;
 use crate::walk::{self, Room};
 
 /// What masking did with a value.
@@ -18,12 +20,25 @@ pub enum Masked {
 #[derive(Debug)]
 pub struct Scratch {
     room: Room,
+    /// None: the portable walk does it all.
+    isa: Option<Isa>,
 }
 
 impl Scratch {
     #[must_use]
     pub fn new() -> Scratch {
-        Scratch { room: Room::new() }
+        Scratch {
+            room: Room::new(),
+            isa: Isa::available().next(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_isa(isa: Option<Isa>) -> Scratch {
+        Scratch {
+            room: Room::new(),
+            isa,
+        }
     }
 }
 
@@ -52,8 +67,13 @@ pub fn mask_value(
     }
     let (framing, text) = split_framing(value);
     let room = &mut scratch.room;
-    if let Err(fault) = check_encoding(text).and_then(|()| walk::walk(plan.automaton(), text, room))
-    {
+    let fast = scratch.isa.and_then(|isa| {
+        tokens::walk(plan.automaton(), text, isa, room)?;
+        (room.tokens.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()).then_some(())
+    });
+    // Without an answer the portable walk gives it, and the reason.
+    let portable = || check_encoding(text).and_then(|()| walk::walk(plan.automaton(), text, room));
+    if let Err(fault) = fast.map_or_else(portable, Ok) {
         return Err(match framing {
             [] => fault,
             _ if is_refusal(fault) => fault,

@@ -84,7 +84,7 @@ impl MaskPlan {
             let TokenShape::Opaque = shape;
             let path =
                 Path::parse(path).map_err(|fault| PlanError::OperatorPath { rule, fault })?;
-            let tokeniser = keys.newest(domain).and_then(Tokeniser::new);
+            let tokeniser = keys.newest(domain).map(Tokeniser::new);
             paths.push(path);
             tokenisers.push(tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
                 rule,

@@ -4,14 +4,11 @@
 //! padding. Equal values have equal tokens within a domain and key version. A token cannot be turned back without the
 //! key; whoever can both write chosen values to a masked topic and read its tokens can build a dictionary.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
 use crate::key_ring::DomainKey;
+use crate::mac::Keyed;
 use crate::scan::{Piece, Pieces};
 
 const PREFIX: &str = "tok_";
-const DIGEST_BYTES: usize = 16;
 const DIGEST_CHARACTERS: usize = 26;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -44,24 +41,23 @@ impl Kind {
 /// Makes the tokens of one domain. Holds the keyed state of the hash, which is erased when dropped.
 #[derive(Clone)]
 pub(crate) struct Tokeniser {
-    keyed: Hmac<Sha256>,
+    keyed: Keyed,
     /// `"tok_1_`, with the quote.
     opening: Box<[u8]>,
 }
 
 impl Tokeniser {
-    pub(crate) fn new(key: &DomainKey) -> Option<Tokeniser> {
-        Some(Tokeniser {
-            // An HMAC key may have any length; the type of the error is there for other MACs.
-            keyed: Hmac::new_from_slice(key.as_bytes()).ok()?,
+    pub(crate) fn new(key: &DomainKey) -> Tokeniser {
+        Tokeniser {
+            keyed: Keyed::new(key.as_bytes()),
             opening: format!("\"{PREFIX}{}_", key.version()).into_bytes().into(),
-        })
+        }
     }
 
     /// Appends the token for a field as a JSON string. `raw` is the field as it stands in the document, a string with
     /// its quotes.
     pub(crate) fn append(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
-        let mut mac = self.keyed.clone();
+        let mut mac = self.keyed.start();
         mac.update(&[kind.tag()]);
         match (kind, raw) {
             (Kind::Text, [b'"', content @ .., b'"']) => {
@@ -77,27 +73,42 @@ impl Tokeniser {
             _ => mac.update(raw),
         }
         out.extend_from_slice(&self.opening);
-        let digest = mac.finalize().into_bytes();
-        append_base32(digest.iter().take(DIGEST_BYTES), out);
+        out.extend_from_slice(&base32(mac.finish()));
         out.push(b'"');
     }
 }
 
-fn append_base32<'a>(bytes: impl Iterator<Item = &'a u8>, out: &mut Vec<u8>) {
-    let character = |five: u32| ALPHABET.get((five & 31) as usize).copied().unwrap_or(b'a');
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in bytes {
-        // At most 4 bits wait, so 12 of 32 are used.
-        bits = (bits & 0xf) << 8 | u32::from(*byte);
-        count = count.wrapping_add(8);
-        while count >= 5 {
-            count = count.wrapping_sub(5);
-            out.push(character(bits.wrapping_shr(count)));
-        }
+/// 128 bits, as RFC 4648 writes 16 bytes, without padding: the last character stands for three bits.
+#[inline]
+fn base32(bits: u128) -> [u8; DIGEST_CHARACTERS] {
+    let mut characters = [0; DIGEST_CHARACTERS];
+    // Eight characters of five bits, thrice, from the top.
+    let (eights, last) = characters.as_chunks_mut::<8>();
+    for (eight, shift) in eights.iter_mut().zip([88, 48, 8]) {
+        *eight = eight_characters((bits >> shift) as u64);
     }
-    if count > 0 {
-        out.push(character(bits.wrapping_shl(5_u32.wrapping_sub(count))));
+    // What is left is 8 bits: two characters.
+    for (slot, byte) in last.iter_mut().zip(eight_characters((bits as u64) << 32)) {
+        *slot = byte;
     }
+    characters
+}
+
+/// The characters of the low 40 bits.
+#[inline]
+fn eight_characters(bits: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // One after another halves of what is left move up, until each five bits are a byte.
+    let bits = bits & 0xff_ffff_ffff;
+    let bits = (bits & 0xf_ffff) | (bits >> 20) << 32;
+    let bits = (bits & 0x0000_03ff_0000_03ff) | (bits & 0x000f_fc00_000f_fc00) << 6;
+    let bits = (bits & 0x001f_001f_001f_001f) | (bits & 0x03e0_03e0_03e0_03e0) << 3;
+    // `a` and on, and from 26 on `2` and on: no byte carries into the next one.
+    let digits = bits.wrapping_add(ONES.wrapping_mul(128 - 26)) >> 7 & ONES;
+    let letters = bits.wrapping_add(ONES.wrapping_mul(u64::from(b'a')));
+    letters
+        .wrapping_sub(digits.wrapping_mul(u64::from(b'a' - b'2') + 26))
+        .to_be_bytes()
 }
 
 /// Whether a text has the form of a token.
@@ -122,26 +133,34 @@ mod tests {
     fn token(kind: Kind, raw: &str) -> String {
         let key = DomainKey::derive(&[7; 32], "customers", 1);
         let mut out = Vec::new();
-        Tokeniser::new(&key)
-            .unwrap()
-            .append(kind, raw.as_bytes(), &mut out);
+        Tokeniser::new(&key).append(kind, raw.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn encodes_base32_as_rfc_4648_without_padding() {
         for (plain, encoded) in [
-            ("", ""),
-            ("f", "my"),
-            ("fo", "mzxq"),
-            ("foo", "mzxw6"),
-            ("foob", "mzxw6yq"),
-            ("fooba", "mzxw6ytb"),
-            ("foobar", "mzxw6ytboi"),
+            (*b"foobarfoobarfoob", "mzxw6ytbojtg633cmfzgm33pmi"),
+            ([0; 16], "aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ([0xff; 16], "77777777777777777777777774"),
         ] {
-            let mut out = Vec::new();
-            append_base32(plain.as_bytes().iter(), &mut out);
-            assert_eq!(out, encoded.as_bytes());
+            let bits = u128::from_be_bytes(plain);
+            assert_eq!(base32(bits), encoded.as_bytes());
+        }
+        let mut bits: u128 = 1;
+        for _ in 0..10_000 {
+            bits = bits
+                .wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645)
+                .wrapping_add(1);
+            let five = |n: u32| {
+                if n < 25 {
+                    bits >> (123 - 5 * n)
+                } else {
+                    bits << 2
+                }
+            };
+            let expected: Vec<u8> = (0..26).map(|n| ALPHABET[(five(n) & 31) as usize]).collect();
+            assert_eq!(base32(bits)[..], expected);
         }
     }
 

@@ -1,4 +1,5 @@
-//! One validating pass over a JSON text that finds the bytes of every masked field.
+//! One validating pass over a JSON text that finds the bytes of every masked field: the portable twin of [`crate::tokens`],
+//! which says what is wrong with a text where that one only stops.
 //!
 //! Strict RFC 8259, with a stack of its own: what deviates is an error, because a consumer that is more lenient, or
 //! lenient in another way, would read fields that were not seen here.
@@ -7,6 +8,7 @@ use crate::automaton::{Automaton, Spelling, State};
 use crate::error::Unmaskable;
 use crate::limits::{DEPTH_MAX, FIELDS_MAX};
 use crate::scan;
+use crate::simd::Tokens;
 use crate::token::Kind;
 
 /// A field to replace: bytes `start..end` of the text.
@@ -23,8 +25,9 @@ pub(crate) struct Span {
 pub(crate) struct Room {
     /// In the order of the text, apart from each other: of nested fields only the outermost is here.
     pub(crate) spans: Vec<Span>,
-    folded_key: Vec<u8>,
-    frames: Box<[Frame; DEPTH_MAX]>,
+    pub(crate) folded_key: Vec<u8>,
+    pub(crate) frames: Box<[Frame; DEPTH_MAX]>,
+    pub(crate) tokens: Box<Tokens>,
 }
 
 impl Room {
@@ -33,31 +36,58 @@ impl Room {
             spans: Vec::new(),
             folded_key: Vec::new(),
             frames: Box::new([Frame::CLOSED; DEPTH_MAX]),
+            tokens: Box::new(Tokens::new()),
         }
     }
 }
 
 /// An open container.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
-    state: State,
-    container: Container,
+pub(crate) struct Frame {
+    pub(crate) state: State,
+    pub(crate) container: Container,
     /// Of a container that a rule matched: where it starts, and the rule.
-    matched: Option<(u32, u16)>,
+    pub(crate) matched: Option<(u32, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Container {
+pub(crate) enum Container {
     Object,
     Array,
 }
 
 impl Frame {
-    const CLOSED: Frame = Frame {
+    pub(crate) const CLOSED: Frame = Frame {
         state: State::DEAD,
         container: Container::Array,
         matched: None,
     };
+
+    /// The container in `state` that `first` opens. In one that matches nothing else can.
+    #[inline]
+    pub(crate) fn open(first: u8, start: u32, state: State) -> Frame {
+        let matched = state.matched().map(|rule| (start, rule));
+        Frame {
+            state: if matched.is_some() {
+                State::DEAD
+            } else {
+                state
+            },
+            container: if first == b'{' {
+                Container::Object
+            } else {
+                Container::Array
+            },
+            matched,
+        }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self.container {
+            Container::Object => Kind::Object,
+            Container::Array => Kind::Array,
+        }
+    }
 }
 
 /// Walks `text`, which must be UTF-8 of at most [`crate::limits::VALUE_BYTES_MAX`] bytes, and leaves the masked fields in
@@ -71,26 +101,14 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], room: &mut Room) -> Resul
         // A value starts here, and `state` is its own.
         cursor.skip_space();
         let start = cursor.at();
-        let (kind, container) = match cursor.next()? {
-            b'{' => (Kind::Object, Some(Container::Object)),
-            b'[' => (Kind::Array, Some(Container::Array)),
-            first => (cursor.scalar(first)?, None),
-        };
-        if let Some(container) = container {
-            let frame = Frame {
-                state: if state.matched().is_some() {
-                    State::DEAD
-                } else {
-                    state
-                },
-                container,
-                matched: state.matched().map(|rule| (start, rule)),
-            };
+        let first = cursor.next()?;
+        if matches!(first, b'{' | b'[') {
+            let frame = Frame::open(first, start, state);
             let slot = room.frames.get_mut(open);
             *slot.ok_or(Unmaskable::LimitDepth { at: start })? = frame;
             open = open.wrapping_add(1);
             cursor.skip_space();
-            match (container, cursor.peek()?) {
+            match (frame.container, cursor.peek()?) {
                 // Empty: closed below.
                 (Container::Object, b'}') | (Container::Array, b']') => {}
                 (Container::Object, _) => {
@@ -103,6 +121,7 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], room: &mut Room) -> Resul
                 }
             }
         } else {
+            let kind = cursor.scalar(first)?;
             if open == 0 {
                 return Err(Unmaskable::ClientBareScalar);
             }
@@ -130,11 +149,7 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], room: &mut Room) -> Resul
                 (Container::Object, b'}') | (Container::Array, b']') => {
                     open = open.wrapping_sub(1);
                     if let Some((start, rule)) = frame.matched {
-                        let kind = match frame.container {
-                            Container::Object => Kind::Object,
-                            Container::Array => Kind::Array,
-                        };
-                        push(&mut room.spans, start, cursor.at(), rule, kind)?;
+                        push(&mut room.spans, start, cursor.at(), rule, frame.kind())?;
                     }
                 }
                 _ => return Err(cursor.not_json_before()),
@@ -143,7 +158,7 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], room: &mut Room) -> Resul
     }
 }
 
-fn push(
+pub(crate) fn push(
     spans: &mut Vec<Span>,
     start: u32,
     end: u32,
