@@ -49,9 +49,12 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// A target and what to call it; the first is what the others are compared with.
+    /// A target and what to call it.
     #[arg(long, value_name = "NAME=HOST:PORT", required = true)]
     pub target: Vec<String>,
+    /// The target that the others are compared with; the first unless stated.
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
     /// How to reach one target: NAME.KEY=VALUE, where KEY is an option of `loadgen run` from username to tls-name.
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     pub with: Vec<String>,
@@ -63,7 +66,8 @@ pub struct Compare {
     /// How long each target gets the load before the first round, unmeasured.
     #[arg(long, default_value_t = 2)]
     pub warm_up_seconds: u64,
-    /// Processes whose CPU time and memory are reported.
+    /// Processes whose CPU time and memory are reported. If several targets each have a process of their own name, these
+    /// stand in one row: each while its own target was loaded.
     #[arg(long, value_name = "NAME=PID")]
     pub watch: Vec<String>,
     /// The result as JSON instead of a Markdown table.
@@ -257,11 +261,20 @@ impl Compare {
             };
             access.set(key, value)?;
         }
+        let baseline = self.baseline.as_deref().map(|wanted| {
+            let found = named.iter().position(|(name, _, _)| *name == wanted);
+            found.ok_or_else(|| {
+                Error::OperatorArgument(format!(
+                    "--baseline {wanted}: there is no --target {wanted}=HOST:PORT"
+                ))
+            })
+        });
         let targets = named
             .iter()
             .map(|(name, address, access)| access.target(name, address));
         Ok(compare::Comparison {
             targets: targets.collect::<Result<_, _>>()?,
+            baseline: baseline.transpose()?.unwrap_or(0),
             plan: self.load.plan()?,
             rounds_count: self.rounds,
             warm_up: Duration::from_secs(self.warm_up_seconds),
@@ -498,6 +511,8 @@ mod tests {
             compare_fault(&[&two[..], &["a.colour=red"]].concat()).contains("no option colour")
         );
         assert!(compare_fault(&[&two[..], &["a"]].concat()).contains("NAME.KEY=VALUE"));
+        let stranger = [&two[..4], &["--baseline", "c"]].concat();
+        assert!(compare_fault(&stranger).contains("there is no --target c=HOST:PORT"));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::{Error, Plan, Target};
 /// What is compared with what.
 #[derive(Debug)]
 pub struct Comparison {
-    /// The first is the reference.
     pub targets: Vec<Target>,
+    /// The index of the target that the others are compared with.
+    pub baseline: usize,
     pub plan: Plan,
     pub rounds_count: usize,
     /// How long each target gets the load before the first round, unmeasured.
@@ -23,6 +24,8 @@ pub struct Comparison {
 #[derive(Debug)]
 pub struct Compared {
     pub targets: Vec<TargetRounds>,
+    /// The index of the target that the others are compared with.
+    pub baseline: usize,
     /// Name and peak resident bytes of each watched process, at the end.
     pub resident_bytes_max: Vec<(String, u64)>,
 }
@@ -95,6 +98,7 @@ impl Comparison {
             .collect::<Result<_, Error>>()?;
         Ok(Compared {
             targets,
+            baseline: self.baseline,
             resident_bytes_max,
         })
     }
@@ -107,18 +111,36 @@ impl Comparison {
     }
 }
 
+impl Compared {
+    /// For each target the index of the watched process that has its name. `None` unless there are two of them: one alone
+    /// has nothing to stand beside, and says more with what it took while the other targets were loaded.
+    pub(crate) fn own_processes(&self) -> Option<Vec<Option<usize>>> {
+        let own = |target: &TargetRounds| {
+            let mut watched = self.resident_bytes_max.iter();
+            watched.position(|(name, _)| *name == target.name)
+        };
+        let own: Vec<Option<usize>> = self.targets.iter().map(own).collect();
+        (own.iter().flatten().count() >= 2).then_some(own)
+    }
+}
+
 impl TargetRounds {
     /// What `figure` makes of each round.
     pub(crate) fn spread(&self, figure: impl Fn(&Round) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(figure).collect())
     }
 
-    /// The ratio of `figure` to that of the reference in the same round.
-    pub(crate) fn ratio(&self, reference: &Self, figure: impl Fn(&Round) -> f64) -> Spread {
-        let pairs = self.rounds.iter().zip(&reference.rounds);
+    /// The ratio of `figure` to that of the baseline, which has its own, in the same round.
+    pub(crate) fn ratio(
+        &self,
+        figure: impl Fn(&Round) -> f64,
+        baseline: &Self,
+        baseline_figure: impl Fn(&Round) -> f64,
+    ) -> Spread {
+        let pairs = self.rounds.iter().zip(&baseline.rounds);
         Spread::of(
             pairs
-                .map(|(own, other)| figure(own) / figure(other))
+                .map(|(own, other)| figure(own) / baseline_figure(other))
                 .collect(),
         )
     }

@@ -241,6 +241,7 @@ fn a_comparison_measures_every_target_in_every_round() {
     };
     let comparison = Comparison {
         targets: vec![target(&responder), other],
+        baseline: 0,
         plan: plan(Mode::Ping, 20),
         rounds_count: 2,
         warm_up: Duration::from_secs(1),

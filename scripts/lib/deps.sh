@@ -102,6 +102,13 @@ deps_system() {
     deps_apt "${want[@]}"
 }
 
+# A TCP proxy to compare the gateway with. Only scripts/ladder wants it.
+deps_haproxy() {
+    local want=()
+    deps_has haproxy || want+=(haproxy)
+    deps_apt "${want[@]}"
+}
+
 deps_java_version_ok() {
     local major
     major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
