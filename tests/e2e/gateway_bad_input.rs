@@ -12,7 +12,7 @@ use crate::gateway::{close, produce_open, sluice_with_policy};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Far above what the gateway needs, far below what a believed length would cost.
-const MEMORY_KIB_MAX: u64 = 768 * 1024;
+pub(crate) const MEMORY_KIB_MAX: u64 = 768 * 1024;
 
 /// Sends `bytes` and reads until the gateway closes.
 fn send_until_closed(sluice: &Sluice, bytes: &[u8]) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn request(api_key: i16, api_version: i16, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn memory_kib_peak(sluice: &Sluice) -> u64 {
+pub(crate) fn memory_kib_peak(sluice: &Sluice) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", sluice.process().process_id()))
         .expect("it runs");
     let line = status

@@ -1,7 +1,7 @@
 //! The cases, as data: who asks what, in which versions. Each is asked once on each side, in each version that both speak,
 //! in this order; what a case makes or has been told, later ones use.
 
-pub(super) mod batch;
+pub(crate) mod batch;
 mod cluster;
 mod configs;
 mod groups;
@@ -22,20 +22,20 @@ use super::wire::Exchange;
 pub(super) use looks::looks;
 
 /// One thing to ask.
-pub(super) struct Case {
-    pub(super) api_key: i16,
-    pub(super) name: &'static str,
-    pub(super) who: Who,
+pub(crate) struct Case {
+    pub(crate) api_key: i16,
+    pub(crate) name: &'static str,
+    pub(crate) who: Who,
     /// Those in which the request makes sense; cut to what both sides speak.
-    pub(super) versions: RangeInclusive<i16>,
-    pub(super) request: Question,
+    pub(crate) versions: RangeInclusive<i16>,
+    pub(crate) request: Question,
 }
 
 /// Makes the request of one side in one version.
 type Question = Box<dyn Fn(&Side, i16) -> Exchange>;
 
 /// All of them.
-pub(super) fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     // First what tells a client the ids of topics.
     let mut all = topics::cases();
     all.extend(records::cases());

@@ -7,11 +7,11 @@
 //! the broker's address. At the end somebody who may see everything
 //! compares what has become of the cluster.
 
-mod cases;
+pub(crate) mod cases;
 mod differences;
-mod scene;
+pub(crate) mod scene;
 mod tree;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -25,7 +25,7 @@ use super::wire::Connection;
 
 /// Principals, each with its own rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Who {
+pub(crate) enum Who {
     /// Rights to single topics, groups and transactional ids.
     Single,
     /// Rights to the cluster, and to nothing in it.
@@ -41,7 +41,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    pub(super) const LIMITED: [Self; 5] = [
+    pub(crate) const LIMITED: [Self; 5] = [
         Self::Single,
         Self::Cluster,
         Self::Reader,
@@ -61,7 +61,7 @@ impl Who {
     }
 
     /// Whose token it logs in with at the gateway.
-    pub(super) fn oidc_client(self) -> &'static str {
+    pub(crate) fn oidc_client(self) -> &'static str {
         match self {
             Self::Single => "svc-orders",
             Self::Cluster => "svc-payments",
@@ -196,7 +196,7 @@ const COORDINATED: usize = 24;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The policy that says the same as the ACLs, and who administers it.
-pub(super) fn policy(prefix: &str) -> String {
+pub(crate) fn policy(prefix: &str) -> String {
     let mut text = String::new();
     for who in Who::LIMITED {
         let mut permissions = String::new();
@@ -343,7 +343,7 @@ pub(super) fn settle(harness: &mut Connection) {
 }
 
 /// One way to the broker, with what has been seen on it.
-pub(super) struct Side {
+pub(crate) struct Side {
     /// What begins all names of this side.
     pub(super) prefix: &'static str,
     /// The one address that answers on this side may show.
@@ -355,7 +355,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(prefix: &'static str, address: (String, i64)) -> Self {
+    pub(crate) fn new(prefix: &'static str, address: (String, i64)) -> Self {
         Self {
             prefix,
             address,
@@ -365,7 +365,7 @@ impl Side {
     }
 
     /// Makes this side's topics, with records.
-    pub(super) fn make_topics(&mut self, harness: &mut Connection) {
+    pub(crate) fn make_topics(&mut self, harness: &mut Connection) {
         let mut wanted: Vec<(String, i32)> = TOPICS
             .map(|(name, count)| (name.to_owned(), count))
             .to_vec();
@@ -425,7 +425,7 @@ impl Side {
         format!("{}{name}", self.prefix).into()
     }
 
-    pub(super) fn topic(&self, name: &str) -> TopicName {
+    pub(crate) fn topic(&self, name: &str) -> TopicName {
         TopicName(self.text(name))
     }
 

@@ -29,14 +29,14 @@ const LATE: &str = "no answer, and the connection is open";
 const SILENCE: &str = "no answer, and the connection goes on";
 
 /// How a connection says who it is.
-pub(super) enum Login {
+pub(crate) enum Login {
     Plain { user: String, password: String },
     Scram { user: String, password: String },
     Token(String),
 }
 
 /// A request in bytes, and how its answer is read.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     frame: Vec<u8>,
     read: fn(Bytes, i16) -> Value,
     version: i16,
@@ -46,7 +46,7 @@ pub(super) struct Exchange {
 impl Exchange {
     /// # Panics
     /// When this version cannot express the request: a mistake in a case.
-    pub(super) fn new<R>(version: i16, request: &R) -> Self
+    pub(crate) fn new<R>(version: i16, request: &R) -> Self
     where
         R: Request,
         R::Response: Debug,
@@ -60,6 +60,20 @@ impl Exchange {
             version,
             answered: true,
         }
+    }
+
+    /// The request, its length included.
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// An answer to it, as a tree; a text if it is none.
+    pub(crate) fn tree(&self, answer: Bytes) -> Value {
+        (self.read)(answer, self.version)
     }
 
     /// The same, for a request that is not answered.
@@ -110,7 +124,7 @@ fn decode<R: Request>(frame: &mut Bytes, version: i16) -> Result<R::Response, St
 }
 
 /// One authenticated connection, opened again when the other side has closed it.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     address: String,
     login: Login,
     stream: Option<TcpStream>,
@@ -119,7 +133,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(address: &str, login: Login) -> Self {
+    pub(crate) fn new(address: &str, login: Login) -> Self {
         Self {
             address: address.to_owned(),
             login,
@@ -129,8 +143,8 @@ impl Connection {
         }
     }
 
-    /// The same, where no byte that comes back may tell of this address, whatever the API: neither as Kafka writes a host and
-    /// a port (32 bits, and 16 in DescribeQuorum) nor as text.
+    /// The same, where no byte that comes back may tell of this address, whatever the API: neither as Kafka writes a
+    /// host and a port (32 bits, and 16 in DescribeQuorum) nor as text.
     pub(super) fn hiding(mut self, (host, port): &(String, i64)) -> Self {
         let [.., high, low] = port.to_be_bytes();
         let bytes = |port: &[u8]| [host.as_bytes(), port].concat();
@@ -146,7 +160,7 @@ impl Connection {
     ///
     /// # Panics
     /// When it is not answered.
-    pub(super) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+    pub(crate) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.open();
         let sent = frame(version, request).unwrap_or_else(|error| panic!("{error}"));
         let stream = self.stream.as_mut().expect("it was opened");
@@ -155,8 +169,28 @@ impl Connection {
         decode::<R>(&mut answer, version).expect("an answer that can be read")
     }
 
+    /// Sends bytes that need not be a request, and reads what comes back; `None` if the other side closes instead.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Option<Bytes> {
+        self.open();
+        let stream = self.stream.as_mut().expect("it was opened");
+        // A connection that was closed meanwhile shows when it is read.
+        let _ = stream.write_all(bytes);
+        match read_frame(stream) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                let waited = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(!waited, "{LATE}");
+                self.stream = None;
+                None
+            }
+        }
+    }
+
     /// Sends; the answer is read by [`Self::receive`], so that two sides can work at the same time.
-    pub(super) fn send(&mut self, exchange: &Exchange) {
+    pub(crate) fn send(&mut self, exchange: &Exchange) {
         self.open();
         self.correlation_id += 1;
         let mut sent = exchange.frame.clone();
@@ -172,7 +206,7 @@ impl Connection {
     }
 
     /// The answer to what was sent, as a tree.
-    pub(super) fn receive(&mut self, exchange: &Exchange) -> Value {
+    pub(crate) fn receive(&mut self, exchange: &Exchange) -> Value {
         let stream = self.stream.as_mut().expect("something was sent");
         let answer = match read_frame(stream) {
             Ok(answer) => answer,
@@ -196,7 +230,7 @@ impl Connection {
         if correlation_id.remaining() < 4 || correlation_id.get_i32() != self.correlation_id {
             return Value::String("an answer with another correlation id".to_owned());
         }
-        (exchange.read)(answer, exchange.version)
+        exchange.tree(answer)
     }
 
     fn open(&mut self) {

@@ -32,7 +32,7 @@ const NOBODY: Producer = Producer {
 };
 
 /// One batch of these values, of no producer.
-pub(in super::super) fn plain(values: &[&str]) -> Bytes {
+pub(crate) fn plain(values: &[&str]) -> Bytes {
     batch(0, NOBODY, values)
 }
 
