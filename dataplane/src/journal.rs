@@ -10,12 +10,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use sluice_evidence::files::{LogWriter, SegmentFile, SpareSegment};
 use sluice_evidence::segment::segment_leaves;
 use sluice_evidence::{Kind, RecordHead, RecordWriter, SigningKey};
@@ -32,6 +32,9 @@ const _: () = assert!(PENDING_BYTES_MAX as u64 <= SEGMENT_BYTES);
 const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rounds and full segments that may wait for the journal's thread.
 const WORK_MAX: usize = 4_096;
+/// How often the journal's thread looks for rounds, while they come and after.
+const BUSY_POLL: Duration = Duration::from_millis(10);
+const IDLE_POLL: Duration = Duration::from_millis(100);
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// A checkpoint although nothing happened: a gap in time is then visible.
@@ -110,11 +113,20 @@ pub(crate) struct JournalLog {
     shipped_leaves: AtomicU64,
     synced_ticket: AtomicU64,
     sync_wanted: AtomicBool,
+    /// The journal's thread, which looks for work by itself now and then: waking it for each round would cost the shard more
+    /// than the round.
+    thread: OnceLock<Thread>,
     /// The journal's thread ended by an error: nothing is signed any more.
     dead: AtomicBool,
 }
 
 impl JournalLog {
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
     /// Notes that the control plane holds so many leaves.
     pub(crate) fn shipped(&self, leaves: u64) {
         self.shipped_leaves.store(leaves, Ordering::Release);
@@ -193,6 +205,7 @@ impl Journal {
         .await?;
         if durability == Durability::Synced {
             self.end.log.sync_wanted.store(true, Ordering::Release);
+            self.end.log.wake();
             while self.end.log.synced_ticket.load(Ordering::Acquire) < ticket.0 {
                 if self.end.log.dead.load(Ordering::Acquire) {
                     return Err(JournalError::OperatorDisk(
@@ -252,7 +265,11 @@ impl Journal {
         if inner.pending.is_empty() {
             return Ok(());
         }
-        if self.end.work.len() + 2 > WORK_MAX {
+        let waiting_count = self.end.work.len();
+        if waiting_count > WORK_MAX / 2 {
+            self.end.log.wake();
+        }
+        if waiting_count + 2 > WORK_MAX {
             return Err(JournalError::Full);
         }
         let frames = std::mem::take(&mut inner.pending);
@@ -346,6 +363,7 @@ impl JournalWriter {
             shipped_leaves: AtomicU64::new(0),
             synced_ticket: AtomicU64::new(0),
             sync_wanted: AtomicBool::new(false),
+            thread: OnceLock::new(),
             dead: AtomicBool::new(false),
         });
         let first_leaf = writer.next_leaf();
@@ -366,6 +384,8 @@ impl JournalWriter {
                 })
                 .map_err(|error| JournalError::OperatorDisk(error.to_string()))?
         };
+        // The only place that sets it.
+        let _ = log.thread.set(thread.thread().clone());
         let end = JournalEnd {
             dir,
             first_leaf,
@@ -384,6 +404,7 @@ impl JournalWriter {
     /// Signs what is left and closes the log.
     pub(crate) fn seal(self) {
         drop(self.stop);
+        self.log.wake();
         // What the thread had to say is in the log already.
         let _ = self.thread.join();
     }
@@ -402,15 +423,14 @@ fn keep(
     let mut dirty = false;
     let mut sealed = false;
     loop {
-        let wait = if log.sync_wanted.load(Ordering::Acquire) {
-            Duration::ZERO
-        } else if dirty {
-            Duration::from_millis(20)
-        } else {
-            // Nothing can be asked of it before a round comes.
-            Duration::from_millis(100)
+        let taken = match work.try_recv() {
+            Err(TryRecvError::Empty) if !log.sync_wanted.load(Ordering::Acquire) => {
+                std::thread::park_timeout(if dirty { BUSY_POLL } else { IDLE_POLL });
+                work.try_recv()
+            }
+            taken => taken,
         };
-        match work.recv_timeout(wait) {
+        match taken {
             Ok(Work::Round {
                 frames,
                 ticket: written,
@@ -426,8 +446,8 @@ fn keep(
                 segment.seal()?;
                 sealed = true;
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
                 note(writer, Kind::LogClosed, "drained")?;
                 writer.seal()?;
                 sign(writer, log, ticket)?;
@@ -442,10 +462,7 @@ fn keep(
             let made = SpareSegment::create(&log.dir, SEGMENT_BYTES)?;
             *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         }
-        let draining = matches!(
-            stopped.try_recv(),
-            Err(crossbeam::channel::TryRecvError::Disconnected)
-        );
+        let draining = matches!(stopped.try_recv(), Err(TryRecvError::Disconnected));
         let sync = log.sync_wanted.swap(false, Ordering::AcqRel);
         let due = if dirty {
             CHECKPOINT_EVERY

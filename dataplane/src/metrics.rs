@@ -78,6 +78,7 @@ impl Metrics {
 
     pub(crate) fn add(&self, counts: &sluice_session::Counts) {
         self.denied.fetch_add(counts.denied, Ordering::Relaxed);
+        self.rejected.fetch_add(counts.rejected, Ordering::Relaxed);
         self.evidence_records
             .fetch_add(counts.records, Ordering::Relaxed);
         self.masked_fields

@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use kafka_protocol::messages::ApiVersionsRequest;
 use serde_json::json;
 use sluice_tests::{Driver, Oidc, Records, Sluice, SluiceOptions, unique, wait_for};
 
+use crate::equivalence::wire::{Connection, Login};
 use crate::gateway::{close, produce_open, sluice_with_policy};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -194,4 +196,63 @@ fn a_malformed_policy_is_refused_with_every_mistake_and_changes_nothing() {
         "{said}"
     );
     assert_eq!(sluice.cli_ok(oidc, "frank", &["get"]), before);
+}
+
+#[test]
+fn connections_hold_no_more_memory_than_they_may() {
+    /// A frame that is long enough to matter, and never ends.
+    const FRAME_BYTES: usize = 90 * 1024 * 1024;
+    const MEMORY_MIB: usize = 512;
+    let oidc = Oidc::shared();
+    let sluice = sluice_with_policy(&SluiceOptions {
+        shards_count: 1,
+        connections_memory_mib: MEMORY_MIB,
+        ..SluiceOptions::default()
+    });
+    let address = format!("127.0.0.1:{}", sluice.bootstrap_port());
+    let mut bystander = Connection::new(&address, Login::Token(oidc.token("svc-orders")));
+    let ask = ApiVersionsRequest::default();
+    assert_eq!(bystander.call(3, &ask).error_code, 0);
+
+    // Each stays below what one connection may hold; all of them together do not fit.
+    let piece = vec![0; FRAME_BYTES - 1];
+    let announced = u32::try_from(FRAME_BYTES).expect("32 bits").to_be_bytes();
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for _ in 0..8 {
+        let mut socket =
+            Connection::new(&address, Login::Token(oidc.token("svc-orders"))).into_stream();
+        socket.write_all(&announced).expect("the gateway reads");
+        // A write fails only where the gateway has closed.
+        match socket.write_all(&piece) {
+            Ok(()) => open.push(socket),
+            Err(_) => refused += 1,
+        }
+    }
+    wait_for("refusals for want of memory", PATIENCE, || {
+        let found = sluice.evidence(oidc, &["--kind", "SessionClosed"]);
+        let refusals = found
+            .iter()
+            .filter(|record| record.to_string().contains("shard-memory"));
+        (refusals.count() >= 3).then_some(())
+    });
+    assert!(refused <= 4, "{refused} of 8 were refused; 5 frames fit");
+    assert_eq!(
+        bystander.call(3, &ask).error_code,
+        0,
+        "who holds little goes on"
+    );
+    assert!(
+        memory_kib_peak(&sluice) < MEMORY_KIB_MAX,
+        "{} KiB",
+        memory_kib_peak(&sluice)
+    );
+    // What ended gives its memory back.
+    drop(open);
+    wait_for("room for a long frame", PATIENCE, || {
+        let mut socket =
+            Connection::new(&address, Login::Token(oidc.token("svc-orders"))).into_stream();
+        socket.write_all(&announced).ok()?;
+        socket.write_all(&piece).ok()
+    });
 }

@@ -77,6 +77,9 @@ impl TopicAccess {
 /// What nobody may do to an immutable topic, whatever its roles and the request say.
 const NEVER_ON_IMMUTABLE: OperationSet = OperationSet::of(&[Operation::Delete, Operation::Alter]);
 
+/// The API that asks for the same operation as DeleteTopics.
+const DELETE_RECORDS: i16 = 21;
+
 impl Tables {
     /// The rights of somebody who holds these roles, which came from [`Tables::bind`] of these tables.
     #[must_use]
@@ -257,6 +260,7 @@ impl Tables {
         let immutable = self.immutability(access.class);
         if immutable == Immutability::Immutable && NEVER_ON_IMMUTABLE.contains(operation) {
             let cause = match operation {
+                Operation::Delete if api == DELETE_RECORDS => ImmutableCause::RecordsDeleted,
                 Operation::Delete => ImmutableCause::TopicDeleted,
                 _ => ImmutableCause::PartitionsChanged,
             };

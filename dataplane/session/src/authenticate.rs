@@ -8,7 +8,7 @@ use sluice_identity::oauthbearer::{self, FailureStatus};
 use sluice_kafka::local::{
     self, ApiVersionsRequest, SaslAuthenticateRequest, SaslHandshakeRequest, api_versions, sasl,
 };
-use sluice_kafka::{ErrorCode, RequestHeader};
+use sluice_kafka::{ErrorCode, Malformed, RequestHeader};
 use sluice_policy::Bound;
 
 use crate::environment::Environment;
@@ -81,11 +81,11 @@ pub(crate) fn api_versions(
     node: Option<i32>,
     header: &RequestHeader<'_>,
     frame: &[u8],
-) -> Result<Vec<u8>, Close> {
+) -> (Vec<u8>, Option<Malformed>) {
     let mut out = Vec::new();
-    if ApiVersionsRequest::parse(frame, header).is_err() {
+    if let Err(malformed) = ApiVersionsRequest::parse(frame, header) {
         local::encode_error(header, ErrorCode::INVALID_REQUEST, &mut out);
-        return Ok(out);
+        return (out, Some(malformed));
     }
     let offer = environment.topology.offer(node);
     let RequestHeader {
@@ -102,7 +102,7 @@ pub(crate) fn api_versions(
         &offer.features,
         &mut out,
     );
-    Ok(out)
+    (out, None)
 }
 
 /// Takes one SASL request.

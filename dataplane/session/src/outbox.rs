@@ -48,6 +48,8 @@ pub struct Outbox {
 pub struct Counts {
     /// Evidence records.
     pub records: u64,
+    /// Requests that were malformed and answered so, without an end of the session.
+    pub rejected: u64,
     /// Resources denied.
     pub denied: u64,
     /// Fields replaced by tokens.

@@ -306,7 +306,18 @@ impl Session {
     ) -> Result<(), Close> {
         let header = RequestHeader::parse(frame).map_err(Close::header)?;
         if header.api_key == 18 {
-            let answer = authenticate::api_versions(environment, self.node, &header, frame)?;
+            let (answer, malformed) =
+                authenticate::api_versions(environment, self.node, &header, frame);
+            if let Some(malformed) = malformed {
+                let close = Close::malformed(malformed);
+                self.scribe(environment).fact(
+                    out,
+                    Kind::Rejected,
+                    close.code(),
+                    &close.to_string(),
+                );
+                out.counts.rejected = out.counts.rejected.saturating_add(1);
+            }
             self.answer(request, header.correlation_id, answer, out);
             return Ok(());
         }

@@ -189,6 +189,12 @@ impl Connection {
         }
     }
 
+    /// The socket of the connection, which has said who it is.
+    pub(crate) fn into_stream(mut self) -> TcpStream {
+        self.open();
+        self.stream.expect("it was opened")
+    }
+
     /// Sends; the answer is read by [`Self::receive`], so that two sides can work at the same time.
     pub(crate) fn send(&mut self, exchange: &Exchange) {
         self.open();

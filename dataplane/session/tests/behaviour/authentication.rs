@@ -119,6 +119,19 @@ fn closes_on_every_api_that_is_withheld_in_every_version() {
 }
 
 #[test]
+fn a_malformed_api_versions_is_answered_and_recorded() {
+    let mut rig = Rig::connected();
+    let whole = frames::request(3, 5, &ApiVersionsRequest::default());
+    let mut cut = whole[..whole.len() - 2].to_vec();
+    let length = u32::try_from(cut.len() - 4).unwrap();
+    cut[..4].copy_from_slice(&length.to_be_bytes());
+    let round = rig.client(cut);
+    assert_eq!(round.fact(Kind::Rejected).reason_code, "client-malformed");
+    let (_, answer) = frames::decode_response::<ApiVersionsRequest>(3, round.only_answer());
+    assert_eq!(answer.error_code, 42);
+}
+
+#[test]
 fn answers_api_versions_locally_in_every_version() {
     for version in 0..=4 {
         let mut rig = Rig::connected();
