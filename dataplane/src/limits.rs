@@ -68,5 +68,7 @@ const _: () = {
     assert!(SOCK_CALL_COST_BYTES < SOCK_TURN_BYTES);
     assert!(TLS_READ_BYTES_MIN <= TLS_READ_BYTES_MAX);
     assert!(TLS_WRITE_BYTES_MAX <= TLS_BUFFER_BYTES_MAX);
+    // What an outbox keeps does not count as an answer.
+    assert!(sluice_session::limits::EVIDENCE_BYTES_KEPT < ANSWER_ROUND_BYTES_MAX);
     assert!(SHARD_HEARTBEAT_MS >= 2 && SHARD_HEARTBEAT_MS <= 5);
 };

@@ -82,6 +82,9 @@ pub const SESSION_SUBSCRIPTIONS_MAX: usize = 8;
 /// The longest pause asked of a client whose write waits for an approval (contract: at most one second).
 pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 
+/// Memory for evidence that a connection keeps from step to step; what a request of very many partitions took is given back.
+pub const EVIDENCE_BYTES_KEPT: usize = 64 * 1024;
+
 /// Bytes of one text (client id, reason) kept in evidence; the rest is cut.
 pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
 

@@ -11,6 +11,7 @@
 use sluice_policy::Durability;
 
 use crate::forward::Unreceipted;
+use crate::limits::EVIDENCE_BYTES_KEPT;
 
 /// A run of bytes to send, in order.
 #[derive(Debug)]
@@ -132,6 +133,7 @@ impl Outbox {
     /// Forgets the step before this one and keeps the allocations.
     pub fn clear(&mut self) {
         self.evidence.clear();
+        self.evidence.shrink_to(EVIDENCE_BYTES_KEPT);
         self.durability = Durability::Queued;
         self.unreceipted.clear();
         self.answered.clear();
