@@ -422,10 +422,14 @@ fn keep(
     let mut ticket = 0;
     let mut dirty = false;
     let mut sealed = false;
+    let mut sync = false;
     loop {
+        // Before a round is looked for: who asks has sent its round already.
+        sync |= log.sync_wanted.swap(false, Ordering::AcqRel);
         let taken = match work.try_recv() {
-            Err(TryRecvError::Empty) if !log.sync_wanted.load(Ordering::Acquire) => {
+            Err(TryRecvError::Empty) if !sync => {
                 std::thread::park_timeout(if dirty { BUSY_POLL } else { IDLE_POLL });
+                sync |= log.sync_wanted.swap(false, Ordering::AcqRel);
                 work.try_recv()
             }
             taken => taken,
@@ -463,7 +467,6 @@ fn keep(
             *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         }
         let draining = matches!(stopped.try_recv(), Err(TryRecvError::Disconnected));
-        let sync = log.sync_wanted.swap(false, Ordering::AcqRel);
         let due = if dirty {
             CHECKPOINT_EVERY
         } else {
@@ -472,7 +475,7 @@ fn keep(
         if sync || signed.elapsed() >= due || (draining && dirty) {
             sign(writer, log, ticket)?;
             signed = Instant::now();
-            dirty = false;
+            (dirty, sync) = (false, false);
             if std::mem::take(&mut sealed) {
                 // Its leaves are in signed tiles now.
                 writer.prune_segments()?;

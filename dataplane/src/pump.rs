@@ -154,7 +154,8 @@ async fn request_round(
         outbox,
         account,
     } = side;
-    while !connection.session.borrow().has_room() {
+    // Whoever closes gives notice once, and nobody makes room after that.
+    while !connection.is_closing() && !connection.session.borrow().has_room() {
         connection.room.notified().await;
     }
     if connection.is_closing() {
@@ -162,7 +163,9 @@ async fn request_round(
     }
     outbox.clear();
     let refused = decide_frames(shard, connection, buffer, outbox);
-    connection.hold(outbox, account)?;
+    if let Err(close) = connection.hold(outbox, account) {
+        return Err(record_unsent(shard, outbox, close));
+    }
     if refused.is_none() && buffer.taken == buffer.start {
         return buffer.fill(&connection.client, Close::ClientClosed).await;
     }
@@ -236,6 +239,43 @@ async fn answer_round(
         account,
     } = side;
     outbox.clear();
+    let taken = take_answers(shard, connection, buffer, outbox, account).await;
+    if let Err(close) = taken.and_then(|()| connection.hold(outbox, account)) {
+        return Err(record_unsent(shard, outbox, close));
+    }
+    let idle = outbox.is_empty();
+    settle(shard, connection, outbox).await?;
+    write_pieces(&connection.client, &buffer.bytes, outbox.pieces())
+        .await
+        .map_err(|_| Close::ClientClosed)?;
+    buffer.consume();
+    connection.room.notify();
+    if !idle {
+        return Ok(());
+    }
+    if connection.is_closing() {
+        return Err(Close::ClientClosed);
+    }
+    let broker = connection.broker.borrow().clone();
+    let Some(broker) = broker else {
+        connection.kick.notified().await;
+        return Ok(());
+    };
+    let kicked = async {
+        connection.kick.notified().await;
+        Ok(())
+    };
+    future::or(kicked, buffer.fill(&broker, Close::BrokerClosed)).await
+}
+
+/// Hands each complete frame of the broker to the session, masks where it says so, and adds the answers that were made here.
+async fn take_answers(
+    shard: &Rc<ShardState>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    outbox: &mut Outbox,
+    account: &mut Account,
+) -> Result<(), Close> {
     while outbox.held_bytes() < ANSWER_ROUND_BYTES_MAX {
         let range = match buffer.frame(limits::FRAME_BYTES_MAX) {
             Ok(None) => break,
@@ -270,33 +310,20 @@ async fn answer_round(
                 .session
                 .borrow_mut()
                 .masked(&environment.view(), job, frame, outbox)?;
+            connection.hold(outbox, account)?;
         }
     }
     connection.session.borrow_mut().drain_answers(outbox);
-    connection.hold(outbox, account)?;
-    let idle = outbox.is_empty();
-    settle(shard, connection, outbox).await?;
-    write_pieces(&connection.client, &buffer.bytes, outbox.pieces())
-        .await
-        .map_err(|_| Close::ClientClosed)?;
-    buffer.consume();
-    connection.room.notify();
-    if !idle {
-        return Ok(());
+    Ok(())
+}
+
+/// What was decided and seen in a step that sends nothing any more is recorded all the same.
+fn record_unsent(shard: &ShardState, outbox: &Outbox, close: Close) -> Close {
+    shard.metrics.add(outbox.counts());
+    if shard.journal.append(outbox.evidence()).is_err() {
+        shard.metrics.evidence_refused();
     }
-    if connection.is_closing() {
-        return Err(Close::ClientClosed);
-    }
-    let broker = connection.broker.borrow().clone();
-    let Some(broker) = broker else {
-        connection.kick.notified().await;
-        return Ok(());
-    };
-    let kicked = async {
-        connection.kick.notified().await;
-        Ok(())
-    };
-    future::or(kicked, buffer.fill(&broker, Close::BrokerClosed)).await
+    close
 }
 
 /// Makes the evidence of a step as durable as policy asks; only then are its bytes released.

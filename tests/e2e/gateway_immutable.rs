@@ -624,8 +624,7 @@ fn no_record_of_an_immutable_topic_is_deleted() {
         "nothing is left of the other topic"
     );
     assert_eq!(scene.state(&scene.kept), before);
-    // Nobody may Delete there at all, so what would have been deleted is not looked at.
-    scene.denied(&[(api::DELETE_RECORDS, "it may not be deleted"); 2]);
+    scene.denied(&[(api::DELETE_RECORDS, "its records may not be deleted"); 2]);
 }
 
 #[test]

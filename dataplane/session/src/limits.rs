@@ -85,6 +85,9 @@ pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 /// Memory for evidence that a connection keeps from step to step; what a request of very many partitions took is given back.
 pub const EVIDENCE_BYTES_KEPT: usize = 64 * 1024;
 
+/// Memory of the subscriptions that one session remembers. A member whose own does not fit says it with each heartbeat.
+pub const SESSION_SUBSCRIPTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Bytes of one text (client id, reason) kept in evidence; the rest is cut.
 pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
 

@@ -161,10 +161,11 @@ impl Session {
             && self.in_flight_bytes < limits::IN_FLIGHT_BYTES_MAX
     }
 
-    /// Memory that waits in the session for answers, or for their turn.
+    /// Memory that waits in the session for answers, or for their turn, and what members of groups have subscribed to.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.in_flight_bytes
+        let remembered = self.memory.subscriptions.bytes();
+        self.in_flight_bytes.saturating_add(remembered)
     }
 
     /// Whether the client is known.

@@ -132,3 +132,36 @@ fn a_decoded_request_takes_no_more_than_its_elements_justify() {
         taken.bytes_max
     );
 }
+
+#[test]
+fn a_hot_request_names_no_more_partitions_than_a_cold_one_has_elements() {
+    for (count, malformed) in [
+        (REQUEST_ELEMENTS_MAX - 1, false),
+        (REQUEST_ELEMENTS_MAX, true),
+    ] {
+        let mut rig = Rig::authenticated("reader");
+        let count = i32::try_from(count).unwrap();
+        let closed = rig
+            .client(frame(12, 1, &fetch(&[("secret", partitions(count))])))
+            .closed;
+        let found = matches!(closed, Some(Close::ClientMalformed(_)));
+        assert_eq!(found, malformed, "{count}: {closed:?}");
+    }
+}
+
+#[test]
+fn members_with_long_ids_are_held_within_limits_and_in_the_sum() {
+    use kafka_protocol::messages::ConsumerGroupHeartbeatRequest;
+    let mut rig = Rig::authenticated("reader");
+    for n in 0..8 {
+        let heartbeat = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(frames::text("g-1").into())
+            .with_member_id(frames::text(&format!("{n}{}", "m".repeat(1 << 20))))
+            .with_subscribed_topic_names(Some(vec![topic("orders")]));
+        let round = rig.client(frame(1, n, &heartbeat));
+        assert_eq!(round.closed, None);
+    }
+    let said = rig.session.held_bytes();
+    assert!(said > 3 << 20, "{said} bytes said to be held");
+    assert!(said < 32 << 20, "{said} bytes said to be held");
+}

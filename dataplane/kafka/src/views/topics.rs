@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::Malformed;
+use crate::limits::REQUEST_ELEMENTS_MAX;
 use crate::reader::{Encoding, Reader};
+use crate::{Flaw, Malformed};
 
 /// What decides which fields are present and how they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,8 +200,15 @@ impl<'a, P: PartitionView<'a>> Topics<'a, P> {
     ) -> Result<(CountField, u32), Malformed> {
         let count = CountField::read(reader, layout.encoding, Topic::<P>::BYTES_MIN)?;
         let mut tags_count: u32 = 0;
+        let mut elements_count = count.count;
         for _ in 0..count.count {
-            tags_count = tags_count.saturating_add(Topic::<P>::read(reader, layout)?.tags_count);
+            let topic = Topic::<P>::read(reader, layout)?;
+            tags_count = tags_count.saturating_add(topic.tags_count);
+            elements_count = elements_count.saturating_add(topic.partitions_count.count);
+            // What is decided, recorded and awaited is kept for each of them.
+            if elements_count > REQUEST_ELEMENTS_MAX {
+                return Err(reader.flaw(Flaw::ElementsOversized));
+            }
         }
         Ok((count, tags_count))
     }

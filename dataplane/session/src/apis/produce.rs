@@ -92,7 +92,10 @@ pub(crate) fn decide(
         let mut goes_on = false;
         for partition in topic.partitions() {
             let mut records_count = 0;
-            let batch = match repeated.contains(&(topic.key, partition.index)) {
+            let batch = match repeated
+                .binary_search(&(topic.key, partition.index))
+                .is_ok()
+            {
                 true => Err(ErrorCode::INVALID_RECORD),
                 false => sole_batch(partition.records),
             };
@@ -238,7 +241,7 @@ fn last_offset(base_offset: i64, records_count: i32) -> i64 {
     }
 }
 
-/// Partitions that a request names more than once: which of their batches would count is anybody's guess.
+/// Partitions that a request names more than once, sorted: which of their batches would count is anybody's guess.
 fn repeated<'a>(request: &ProduceRequest<'a>) -> Vec<(TopicKey<'a>, i32)> {
     let mut named: Vec<(TopicKey<'_>, i32)> = request
         .topics()
