@@ -1,6 +1,7 @@
 //! Load on a minimal Kafka in this process: the accounting must hold whatever the target does.
 
 mod responder;
+mod short;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -8,12 +9,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use responder::{Faults, Responder, TOPIC};
+use responder::{Faults, Responder};
+use short::plan;
 use sluice_kafka::ErrorCode;
 use sluice_loadgen::compare::Comparison;
-use sluice_loadgen::{
-    Codec, Credential, Error, Measured, Mode, Pace, Payload, Plan, Progress, Target, run,
-};
+use sluice_loadgen::{Credential, Error, Measured, Mode, Pace, Plan, Target, run};
 
 const STALL: Duration = Duration::from_millis(300);
 
@@ -319,31 +319,5 @@ fn login(responder: &Responder, password: &str) -> Result<Measured, Error> {
 }
 
 fn target(responder: &Responder) -> Target {
-    Target {
-        name: "gateway".to_owned(),
-        address: responder.address.to_string(),
-        credential: Credential::None,
-        tls_roots: None,
-        tls_name: None,
-    }
-}
-
-fn plan(mode: Mode, rate: u64) -> Plan {
-    Plan {
-        mode,
-        topic: TOPIC.to_owned(),
-        pace: Pace::PerSecond(rate),
-        duration: Duration::from_secs(1),
-        grace: Duration::from_secs(20),
-        connections_count: 1,
-        threads_count: 1,
-        in_flight_max: 1_000,
-        record_bytes: 100,
-        records_per_batch: 1,
-        payload: Payload::Text,
-        key_bytes: 0,
-        codec: Codec::None,
-        fetch_bytes: 1_000_000,
-        progress: Progress::Silent,
-    }
+    short::target("gateway", responder.address)
 }

@@ -1,13 +1,14 @@
 //! The generator against the sink, with no Kafka at all.
 
+mod short;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use short::{TOPIC, plan};
 use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
-use sluice_loadgen::{Codec, Credential, Mode, Pace, Payload, Plan, Progress, Shape, Target, run};
-
-const TOPIC: &str = "orders";
+use sluice_loadgen::{Credential, Mode, Payload, Plan, Shape, Target, run};
 
 #[test]
 fn acknowledges_what_is_produced_on_every_partition() {
@@ -146,31 +147,5 @@ fn config() -> SinkConfig {
 }
 
 fn target(sink: &Sink) -> Target {
-    Target {
-        name: "sink".to_owned(),
-        address: sink.addresses()[0].to_string(),
-        credential: Credential::None,
-        tls_roots: None,
-        tls_name: None,
-    }
-}
-
-fn plan(mode: Mode, rate: u64) -> Plan {
-    Plan {
-        mode,
-        topic: TOPIC.to_owned(),
-        pace: Pace::PerSecond(rate),
-        duration: Duration::from_secs(1),
-        grace: Duration::from_secs(20),
-        connections_count: 1,
-        threads_count: 1,
-        in_flight_max: 1_000,
-        record_bytes: 100,
-        records_per_batch: 1,
-        payload: Payload::Text,
-        key_bytes: 0,
-        codec: Codec::None,
-        fetch_bytes: 1_000_000,
-        progress: Progress::Silent,
-    }
+    short::target("sink", sink.addresses()[0])
 }

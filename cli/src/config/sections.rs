@@ -255,7 +255,7 @@ pub(super) fn shards(node: &Node<'_>, reader: &mut Reader<'_>) -> (Vec<usize>, u
 pub(super) fn connections_memory(top: &mut Fields<'_, '_>, reader: &mut Reader<'_>) -> usize {
     const KEY: &str = "connections_memory_mib";
     let mib = top.take(KEY).and_then(|node| {
-        let wanted = format!("MiB, {CONNECTIONS_MEMORY_MIB_MIN} or more");
+        let wanted = format!("a number of MiB, {CONNECTIONS_MEMORY_MIB_MIN} or more");
         let mib: usize = fields::parse(&format!("`{KEY}`"), node, &wanted, reader.mistakes)?;
         if mib < CONNECTIONS_MEMORY_MIB_MIN {
             let message = format!("`{KEY}` is {wanted}, not {mib}");

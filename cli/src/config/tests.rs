@@ -192,6 +192,15 @@ fn a_gateway_and_a_control_plane_alone_refuse_development_issuers() {
 }
 
 #[test]
+fn connections_have_room_for_the_longest_request_and_answer() {
+    let small = UP.replace(
+        "connections_memory_mib: 1024",
+        "connections_memory_mib: 511",
+    );
+    finds(&mistakes(&small, Planes::Both), 12, "MiB, 512 or more");
+}
+
+#[test]
 fn an_issuer_without_tls_is_on_loopback_or_a_mistake() {
     let local = "\
 name: gateway-1

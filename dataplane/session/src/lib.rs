@@ -22,6 +22,7 @@ mod decide;
 pub mod environment;
 mod error;
 mod forward;
+mod in_flight;
 pub mod limits;
 pub mod login;
 mod memory;

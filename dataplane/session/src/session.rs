@@ -1,19 +1,18 @@
 //! One client connection, from accept to close.
 
-use std::collections::VecDeque;
-
 use sluice_evidence::{Kind, Revision, SessionId};
 use sluice_kafka::header::response_correlation_id;
 use sluice_kafka::local::api_versions;
 use sluice_kafka::{HeaderError, RequestHeader};
 use sluice_policy::{Durability, Rights};
 
-use crate::apis::{ColdAnswer, PendingFetch, PendingProduce, fetch, produce};
+use crate::apis::{fetch, produce};
 use crate::authenticate::{self, Event, Exchange, Identity};
 use crate::decide::Asker;
 use crate::environment::Environment;
 use crate::error::Close;
 use crate::forward::{Permits, Receipt, Unreceipted, forward};
+use crate::in_flight::{InFlight, InFlightState, Queue};
 use crate::limits;
 use crate::login::Offer;
 use crate::memory::Memory;
@@ -38,58 +37,9 @@ pub struct Session {
     identity: Option<Box<Identity>>,
     rights: Option<(sluice_policy::Revision, Rights)>,
     exchange: Exchange,
-    in_flight: VecDeque<InFlight>,
-    in_flight_number: u64,
-    /// What `in_flight` holds.
-    in_flight_bytes: usize,
+    in_flight: Queue,
     sequence: u64,
     memory: Memory,
-}
-
-/// A request that waits for its turn to be answered. Responses leave in the order of requests.
-struct InFlight {
-    number: u64,
-    correlation_id: i32,
-    request: RequestRef,
-    durability: Durability,
-    /// Memory that waits with it.
-    bytes: usize,
-    state: InFlightState,
-}
-
-pub(crate) enum InFlightState {
-    /// Answered here; may leave once its evidence is written.
-    Answered {
-        bytes: Vec<u8>,
-        ready: bool,
-    },
-    Produce(PendingProduce),
-    Fetch(PendingFetch),
-    Cold {
-        pending: Box<dyn ColdAnswer>,
-        /// What the request took in memory; what is left of it waits here.
-        bytes: usize,
-    },
-}
-
-impl InFlightState {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Answered { bytes, .. } => bytes.capacity(),
-            Self::Produce(pending) => pending.bytes(),
-            Self::Fetch(pending) => pending.bytes(),
-            Self::Cold { bytes, .. } => *bytes,
-        }
-    }
-}
-
-impl std::fmt::Debug for InFlight {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InFlight")
-            .field("number", &self.number)
-            .field("request", &self.request)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a broker's frame needs next.
@@ -134,9 +84,7 @@ impl Session {
             identity: None,
             rights: None,
             exchange: Exchange::default(),
-            in_flight: VecDeque::new(),
-            in_flight_number: 0,
-            in_flight_bytes: 0,
+            in_flight: Queue::default(),
             sequence: 0,
             memory: Memory::default(),
         }
@@ -158,14 +106,14 @@ impl Session {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.in_flight.len() < limits::IN_FLIGHT_COUNT_MAX
-            && self.in_flight_bytes < limits::IN_FLIGHT_BYTES_MAX
+            && self.in_flight.bytes() < limits::IN_FLIGHT_BYTES_MAX
     }
 
     /// Memory that waits in the session for answers, or for their turn, and what members of groups have subscribed to.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let remembered = self.memory.subscriptions.bytes();
-        self.in_flight_bytes.saturating_add(remembered)
+        self.in_flight.bytes().saturating_add(remembered)
     }
 
     /// Whether the client is known.
@@ -418,7 +366,8 @@ impl Session {
                     piece,
                 });
                 if let Some(state) = state {
-                    self.push(correlation_id, request, durability, state);
+                    self.in_flight
+                        .push(correlation_id, request, durability, state);
                 }
             }
         }
@@ -439,6 +388,7 @@ impl Session {
         self.recheck(environment)?;
         self.drain_answers(out);
         let entry = self
+            .in_flight
             .take_first()
             .ok_or(Close::BrokerMalformed("an answer to nothing".into()))?;
         let found = response_correlation_id(frame).map_err(Close::broker_malformed)?;
@@ -563,23 +513,12 @@ impl Session {
 
     /// Adds the answers that were made here, whose evidence is written and whose turn has come.
     pub fn drain_answers(&mut self, out: &mut Outbox) {
-        while let Some(InFlight {
-            state: InFlightState::Answered { ready: true, .. },
-            ..
-        }) = self.in_flight.front()
-        {
-            if let Some(InFlight {
-                state: InFlightState::Answered { bytes, .. },
-                request,
-                ..
-            }) = self.take_first()
-            {
-                out.push(Unreceipted {
-                    api_key: request.api_key,
-                    permits: Permits::Answer,
-                    piece: Piece::Owned(bytes),
-                });
-            }
+        while let Some((request, bytes)) = self.in_flight.take_ready() {
+            out.push(Unreceipted {
+                api_key: request.api_key,
+                permits: Permits::Answer,
+                piece: Piece::Owned(bytes),
+            });
         }
     }
 
@@ -596,16 +535,8 @@ impl Session {
                 .ok_or(Close::Internal("bytes without a permit"))?;
             out.released.push(piece);
         }
-        let first = self.in_flight.front().map_or(0, |entry| entry.number);
         for number in out.answered.drain(..) {
-            let place = usize::try_from(number.wrapping_sub(first)).unwrap_or(usize::MAX);
-            if let Some(InFlight {
-                state: InFlightState::Answered { ready, .. },
-                ..
-            }) = self.in_flight.get_mut(place)
-            {
-                *ready = true;
-            }
+            self.in_flight.ready(number);
         }
         Ok(())
     }
@@ -621,36 +552,10 @@ impl Session {
             bytes,
             ready: false,
         };
-        out.answered
-            .push(self.push(correlation_id, request, Durability::Written, state));
-    }
-
-    fn push(
-        &mut self,
-        correlation_id: i32,
-        request: RequestRef,
-        durability: Durability,
-        state: InFlightState,
-    ) -> u64 {
-        let number = self.in_flight_number;
-        self.in_flight_number = number.wrapping_add(1);
-        let bytes = state.bytes();
-        self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
-        self.in_flight.push_back(InFlight {
-            number,
-            correlation_id,
-            request,
-            durability,
-            bytes,
-            state,
-        });
-        number
-    }
-
-    fn take_first(&mut self) -> Option<InFlight> {
-        let first = self.in_flight.pop_front()?;
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(first.bytes);
-        Some(first)
+        out.answered.push(
+            self.in_flight
+                .push(correlation_id, request, Durability::Written, state),
+        );
     }
 
     fn next_request(&mut self, api_key: i16, api_version: i16) -> RequestRef {

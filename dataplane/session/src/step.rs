@@ -5,8 +5,8 @@ use sluice_kafka::RequestHeader;
 use crate::apis::{self, ColdStep, HotStep, fetch, produce};
 use crate::decide::Asker;
 use crate::error::Close;
+use crate::in_flight::InFlightState;
 use crate::outbox::Piece;
-use crate::session::InFlightState;
 
 /// A decided request.
 pub(crate) enum Step {

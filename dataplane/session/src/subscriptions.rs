@@ -48,7 +48,8 @@ impl Subscription {
     }
 }
 
-/// The newest few, as far as they fit into [`SESSION_SUBSCRIPTION_BYTES_MAX`]. One that is forgotten is said again, at the cost of a round trip.
+/// The newest few, as far as they fit into [`SESSION_SUBSCRIPTION_BYTES_MAX`]. One that is forgotten is said again, at the
+/// cost of a round trip.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     members: VecDeque<(MemberKey, Subscription)>,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::short::TOPIC;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::records::{
     Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
@@ -35,7 +36,6 @@ use sluice_kafka::messages::{StrBytes, decode_request_frame, encode_response_fra
 use sluice_kafka::views::{FetchRequest, ProduceRequest, TopicKey};
 use sluice_kafka::{ErrorCode, RequestHeader};
 
-pub(crate) const TOPIC: &str = "orders";
 pub(crate) const RECORDS_PER_BATCH: i64 = 5;
 pub(crate) const BATCHES: i64 = 4;
 

@@ -64,13 +64,6 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Memory of the buffers.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        let buffers = [&self.plain, &self.spliced, &self.value];
-        buffers.into_iter().map(Vec::capacity).sum()
-    }
-
     /// Gives memory back that a large batch left behind, down to `bytes_max` per buffer.
     pub fn shrink(&mut self, bytes_max: usize) {
         for buffer in [&mut self.plain, &mut self.spliced, &mut self.value] {
