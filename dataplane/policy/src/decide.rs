@@ -355,6 +355,12 @@ impl Tables {
         }
     }
 
+    /// Whether the topic's class forbids the operation to everybody.
+    pub(crate) fn never(&self, operation: Operation, row: Option<u32>, name: &str) -> bool {
+        NEVER_ON_IMMUTABLE.contains(operation)
+            && self.immutability(self.class_of(row, name)) == Immutability::Immutable
+    }
+
     fn class_of(&self, row: Option<u32>, name: &str) -> ClassId {
         // Checked on load: every class fits.
         ClassId(u16::try_from(self.lookup(CLASS_PATTERNS, row, name.as_bytes())).unwrap_or(0))
@@ -453,7 +459,7 @@ impl Tables {
 const NOTHING: (OperationSet, OperationSet) = (OperationSet::EMPTY, OperationSet::EMPTY);
 
 /// Allowed in the low half, denied in the high half.
-fn says(word: u32) -> (OperationSet, OperationSet) {
+pub(crate) fn says(word: u32) -> (OperationSet, OperationSet) {
     (
         OperationSet::from_bits(word as u16),
         OperationSet::from_bits((word >> 16) as u16),

@@ -18,7 +18,7 @@ pub struct Explanation {
     pub answer: Answer,
     /// The permission that decided: that allows, or that denies. `None` where no permission did.
     pub rule: Option<RuleRef>,
-    /// Where denied for want of a permission: the narrowest one of any role that would allow it.
+    /// Where denied for want of a permission: how the role that would allow it, and least besides, allows it.
     pub nearest: Option<RuleRef>,
     /// Masks that the records pass through, by name, sorted; only for Read.
     pub masks: Vec<String>,
@@ -162,7 +162,9 @@ pub fn explain(
             let binding = set.masks().iter().filter(|mask| binds(mask, &held, topic));
             explanation.masks = binding.map(|mask| mask.name.clone()).collect();
         }
-        (Answer::NotPermitted | Answer::Unbound, _) => {
+        (Answer::NotPermitted | Answer::Unbound, _)
+            if may_be_given(operation, resource, immutable) =>
+        {
             explanation.nearest = nearest(set, operation, resource);
         }
         _ => {}
@@ -295,31 +297,41 @@ fn binds(mask: &Mask, held: &[&Role], topic: &str) -> bool {
     mask.topics.iter().any(|pattern| pattern.matches(topic)) && !held.iter().any(clears)
 }
 
-/// The narrowest permission of any role that would allow it: literal before prefix, the longer prefix first.
+/// Whether any role could allow it.
+fn may_be_given(operation: Operation, resource: ResourceRef<'_>, immutable: Immutability) -> bool {
+    let internal = matches!(resource, ResourceRef::Topic(name) if is_internal_topic(name));
+    let never = matches!(operation, Operation::Delete | Operation::Alter)
+        && immutable == Immutability::Immutable;
+    !internal && !never
+}
+
+/// The role that would allow it and allows the fewest operations besides, with its narrowest permission for it: literal
+/// before prefix, the longer prefix first.
 fn nearest(set: &PolicySet, operation: Operation, resource: ResourceRef<'_>) -> Option<RuleRef> {
     let narrowness = |rule: &RuleRef| match &rule.pattern {
         Pattern::Literal(_) => (2, 0),
         Pattern::Prefix(prefix) => (1, prefix.len()),
         Pattern::Any => (0, 0),
     };
-    let mut best: Option<RuleRef> = None;
-    for role in set.roles() {
-        for (index, permission) in role.permissions.iter().enumerate() {
-            if permission.effect == Effect::Deny {
-                continue;
-            }
-            let Some(rule) = matched(role, index, permission, operation, resource) else {
-                continue;
-            };
-            if best
-                .as_ref()
-                .is_none_or(|best| narrowness(best) < narrowness(&rule))
-            {
-                best = Some(rule);
-            }
-        }
-    }
-    best
+    let rules = |role: &Role, effect: Effect, operation: Operation| -> Vec<RuleRef> {
+        let permissions = role.permissions.iter().enumerate();
+        permissions
+            .filter(|(_, permission)| permission.effect == effect)
+            .filter_map(|(i, permission)| matched(role, i, permission, operation, resource))
+            .collect()
+    };
+    let allows = |role: &Role, operation: Operation| {
+        rules(role, Effect::Deny, operation).is_empty()
+            && !rules(role, Effect::Allow, operation).is_empty()
+    };
+    let breadth = |role: &Role| {
+        let operations = Operation::ALL.into_iter();
+        operations.filter(|each| allows(role, *each)).count()
+    };
+    let able = set.roles().iter().filter(|role| allows(role, operation));
+    let role = able.min_by_key(|role| (breadth(role), role.name.as_str()))?;
+    let rules = rules(role, Effect::Allow, operation);
+    rules.into_iter().max_by_key(narrowness)
 }
 
 /// Everything that somebody who holds `roles` may do to a resource.

@@ -45,6 +45,8 @@ mod immutable;
 mod kind;
 pub mod limits;
 mod mask_plans;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod nearest;
 mod operation;
 mod patterns;
 mod policy_set;

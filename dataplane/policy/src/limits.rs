@@ -37,6 +37,8 @@ pub const APPROVAL_RULES_COUNT_MAX: usize = 16_384;
 /// Milliseconds of a duration: 1,000 years.
 pub const DURATION_MS_MAX: u64 = 1_000 * 365 * 24 * 3_600 * 1_000;
 
+/// Roles that are looked at to say of a denial who would have been allowed.
+pub const NEAREST_ROLES_COUNT_MAX: u32 = 4_096;
 /// Bytes of compiled tables.
 pub const TABLES_BYTES_MAX: usize = 512 << 20;
 

@@ -157,6 +157,12 @@ impl OperationSet {
         Self(self.0 & !other.0)
     }
 
+    /// How many operations.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Adds what Kafka derives from an *allow*: Read, Write, Delete and Alter allow Describe; AlterConfigs allows
     /// DescribeConfigs. A *deny* implies nothing (Kafka documentation, "Operations in Kafka"; `StandardAuthorizer`).
     #[must_use]

@@ -178,25 +178,48 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// The record of the first denial of a request also names the role that would have allowed it. The client reads that
+    /// only where it may know of the resource: a role's name can tell what there is.
     fn deny(&mut self, operation: Operation, resource: ResourceRef<'_>, reason: Reason) -> Denial {
-        let rule = self
-            .snapshot
-            .tables
+        let tables = &self.snapshot.tables;
+        let rule = tables
             .rule_of(reason)
             .map(|rule| format!(" [{rule}]"))
             .unwrap_or_default();
-        let text = format!(
-            "{} may not {} {} {}: {}{rule} (denial {})",
-            self.principal,
-            operation.name(),
-            resource.kind().name(),
-            resource.name(),
-            reason,
-            self.denial_id,
-        );
-        self.refusals
-            .push(Refusal::new(operation, resource, reason.code(), &text));
+        let could = match reason {
+            Reason::NotPermitted | Reason::Unbound if self.refusals.is_empty() => tables
+                .nearest(operation, resource)
+                .map(|role| format!("; role {role} would permit it"))
+                .unwrap_or_default(),
+            _ => String::new(),
+        };
+        let says = |could: &str| {
+            format!(
+                "{} may not {} {} {}: {reason}{rule}{could} (denial {})",
+                self.principal,
+                operation.name(),
+                resource.kind().name(),
+                resource.name(),
+                self.denial_id,
+            )
+        };
+        let text = says(&could);
+        let refusal = Refusal::new(operation, resource, reason.code(), &text);
+        let text = match could.is_empty() || self.describes(resource) {
+            true => text,
+            false => says(""),
+        };
+        self.refusals.push(refusal);
         Denial { reason, text }
+    }
+
+    fn describes(&self, resource: ResourceRef<'_>) -> bool {
+        match resource {
+            ResourceRef::Topic(name) => self.may_describe_topic(name),
+            ResourceRef::Group(id) => self.may_describe_group(id),
+            ResourceRef::TransactionalId(id) => self.may_describe_transactional_id(id),
+            ResourceRef::Cluster => self.may_describe_cluster(),
+        }
     }
 
     /// Whether the topic's class lets it be changed so; no role is above it.

@@ -187,6 +187,10 @@ fn compare(
             if slow.answer == Answer::DeniedByRule {
                 assert_eq!(tables.rule_of(*reason), rule, "{}", about());
             }
+            if matches!(slow.answer, Answer::NotPermitted | Answer::Unbound) {
+                let nearest = slow.nearest.as_ref().map(|rule| rule.role.as_str());
+                assert_eq!(tables.nearest(operation, resource), nearest, "{}", about());
+            }
         }
     }
     let allowed = match resource {

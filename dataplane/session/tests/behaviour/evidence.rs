@@ -179,6 +179,23 @@ fn a_denial_has_one_id_in_the_record_and_in_the_message() {
 }
 
 #[test]
+fn a_denial_names_the_role_that_would_permit_it_and_a_client_reads_it_only_of_what_it_may_see() {
+    let mut rig = Rig::authenticated("reader");
+    for (topic, seen) in [("orders", true), ("payments", false)] {
+        let write = produce(1, &[(topic, vec![(0, plain(b"v"))])]);
+        let round = rig.client(frames::request(9, 1, &write));
+        let reason = &round.fact(Kind::Denied).reason;
+        assert!(reason.contains("; role writer would permit it"), "{reason}");
+        let (_, answer) = frames::decode_response::<ProduceRequest>(9, round.only_answer());
+        let message = answer.responses[0].partition_responses[0]
+            .error_message
+            .clone()
+            .unwrap();
+        assert_eq!(message.contains("role writer"), seen, "{message}");
+    }
+}
+
+#[test]
 fn the_end_of_a_session_is_recorded_with_its_reason() {
     let mut rig = Rig::authenticated("reader");
     let facts = rig.closed(&Close::ClientClosed);
