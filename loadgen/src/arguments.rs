@@ -39,8 +39,8 @@ pub struct Run {
     pub access: Access,
     #[command(flatten)]
     pub load: Load,
-    /// Processes whose CPU time and memory are reported.
-    #[arg(long, value_name = "NAME=PID")]
+    /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
+    #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
     /// The result as JSON.
     #[arg(long)]
@@ -66,9 +66,9 @@ pub struct Compare {
     /// How long each target gets the load before the first round, unmeasured.
     #[arg(long, default_value_t = 2)]
     pub warm_up_seconds: u64,
-    /// Processes whose CPU time and memory are reported. If several targets each have a process of their own name, these
-    /// stand in one row: each while its own target was loaded.
-    #[arg(long, value_name = "NAME=PID")]
+    /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
+    /// If several targets each have a process of their own name, these stand in one row: each while its own target was loaded.
+    #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
     /// The result as JSON instead of a Markdown table.
     #[arg(long)]
@@ -440,13 +440,17 @@ fn watched(texts: &[String]) -> Result<Vec<Watched>, Error> {
     texts
         .iter()
         .map(|text| {
-            let parts = text
-                .split_once('=')
-                .and_then(|(name, pid)| Some((name, pid.parse().ok()?)));
+            let parts = text.split_once('=').and_then(|(name, process)| {
+                let (pid, threads) = process.split_once('/').unwrap_or((process, ""));
+                Some((name, pid.parse().ok()?, threads))
+            });
             match parts {
-                Some((name, pid)) => Watched::new(name, pid),
+                Some((name, pid, "")) => Watched::new(name, pid, &[]),
+                Some((name, pid, threads)) => {
+                    Watched::new(name, pid, &threads.split(',').collect::<Vec<_>>())
+                }
                 None => argument(format!(
-                    "--watch {text}: write NAME=PID, such as gateway=4711"
+                    "--watch {text}: write NAME=PID, such as gateway=4711, or NAME=PID/THREAD,THREAD"
                 )),
             }
         })

@@ -1,6 +1,6 @@
 //! CPU time and memory of a process on this machine, from `/proc` (proc_pid_stat(5), proc_pid_status(5)).
 
-use std::fs::read_to_string;
+use std::fs::{read_dir, read_to_string};
 use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
@@ -12,30 +12,60 @@ use crate::Error;
 pub struct Watched {
     pub name: String,
     pid: u32,
+    /// Beginnings of the names of the threads whose CPU time counts; all threads if there are none.
+    threads: Vec<String>,
     /// A process id may be given to another process; the start time tells them apart.
     started_ticks: u64,
 }
 
 impl Watched {
-    pub(crate) fn new(name: &str, pid: u32) -> Result<Self, Error> {
+    pub(crate) fn new(name: &str, pid: u32, threads: &[&str]) -> Result<Self, Error> {
         let mut watched = Self {
             name: name.to_owned(),
             pid,
+            threads: threads.iter().map(ToString::to_string).collect(),
             started_ticks: 0,
         };
         watched.started_ticks = watched.times()?.started_ticks;
         Ok(watched)
     }
 
-    /// User and system time of all its threads so far.
+    /// User and system time so far, of all its threads or of those that are named.
     pub(crate) fn cpu(&self) -> Result<Duration, Error> {
         let times = self.times()?;
         if times.started_ticks != self.started_ticks {
             return Err(self.unreadable("it was replaced by another process"));
         }
+        let ticks = match self.threads.is_empty() {
+            true => times.cpu_ticks,
+            false => self.threads_ticks()?,
+        };
         Ok(Duration::from_secs_f64(
-            times.cpu_ticks as f64 / clock_ticks_per_second() as f64,
+            ticks as f64 / clock_ticks_per_second() as f64,
         ))
+    }
+
+    /// Of the threads that live now: one that has ended counts no more.
+    fn threads_ticks(&self) -> Result<u64, Error> {
+        let tasks = read_dir(format!("/proc/{}/task", self.pid))
+            .map_err(|error| self.unreadable(&error.to_string()))?;
+        let mut found = false;
+        let mut ticks = 0;
+        for task in tasks.flatten() {
+            // One that ends between the two reads is left out like one that ended before.
+            let Ok(stat) = read_to_string(task.path().join("stat")) else {
+                continue;
+            };
+            let name = thread_name(&stat).unwrap_or_default();
+            if self.threads.iter().any(|begin| name.starts_with(begin)) {
+                found = true;
+                ticks += parse_stat(&stat).map_or(0, |times| times.cpu_ticks);
+            }
+        }
+        match found {
+            true => Ok(ticks),
+            false => Err(self.unreadable("it has no thread with such a name")),
+        }
     }
 
     /// The most memory it ever had resident, in bytes (`VmHWM`).
@@ -83,20 +113,27 @@ fn parse_stat(stat: &str) -> Option<Times> {
     })
 }
 
+/// Field 2, without its parentheses.
+fn thread_name(stat: &str) -> Option<&str> {
+    let (before, _) = stat.rsplit_once(')')?;
+    Some(before.split_once('(')?.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_times_behind_a_name_with_parentheses() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 10 0 0 0 30 12 0 0 20 0 1 0 9876 1 2 3";
+        let stat = "7 ((a) b (c)) S 1 7 7 0 -1 4194560 10 0 0 0 30 12 0 0 20 0 1 0 9876 1 2 3";
         let times = parse_stat(stat).unwrap();
         assert_eq!((times.cpu_ticks, times.started_ticks), (42, 9876));
+        assert_eq!(thread_name(stat), Some("(a) b (c)"));
     }
 
     #[test]
     fn watches_its_own_process() {
-        let own = Watched::new("own", std::process::id()).unwrap();
+        let own = Watched::new("own", std::process::id(), &[]).unwrap();
         assert!(own.resident_bytes_max().unwrap() > 100_000);
         let mut sum = 0_u64;
         while own.cpu().unwrap() < Duration::from_millis(20) {
@@ -106,10 +143,37 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_there_is_an_error_that_names_it() {
-        let error = Watched::new("ghost", u32::MAX).unwrap_err().to_string();
+        let error = Watched::new("ghost", u32::MAX, &[])
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("ghost") && error.contains("--watch"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn counts_the_threads_that_are_named_and_no_others() {
+        let (done, finish) = std::sync::mpsc::channel::<()>();
+        let busy = std::thread::Builder::new().name("busy-1".into());
+        let busy = busy
+            .spawn(move || {
+                let began = std::time::Instant::now();
+                let own = Watched::new("busy", std::process::id(), &["busy"]).unwrap();
+                while own.cpu().unwrap() < Duration::from_millis(20) {
+                    std::hint::black_box(began.elapsed());
+                }
+                finish.recv().ok();
+            })
+            .unwrap();
+        let watch = |threads: &[&str]| Watched::new("own", std::process::id(), threads).unwrap();
+        while watch(&["busy"]).cpu().unwrap_or_default() < Duration::from_millis(20) {
+            std::thread::yield_now();
+        }
+        assert!(watch(&["no such", "busy"]).cpu().is_ok());
+        let error = watch(&["no such"]).cpu().unwrap_err().to_string();
+        assert!(error.contains("no thread with such a name"), "{error}");
+        drop(done);
+        busy.join().unwrap();
     }
 }
