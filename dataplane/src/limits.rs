@@ -13,6 +13,14 @@ pub const DRIVER_ROUNDS_PER_REACTOR_PASS_MAX: u32 = 16;
 /// Time after which a driver lets glommio's own reactor run, however few the rounds.
 pub const DRIVER_REACTOR_PASS_INTERVAL_US: u64 = 1_000;
 
+/// Rounds without an event that a driver makes before it rests: one for each link of the longest chain of tasks that wake
+/// one another after an event (request, journal, request, answer).
+pub const DRIVER_EMPTY_ROUNDS_BEFORE_REST: u32 = 4;
+
+/// Longest nap of a shard: a wait in its own readiness set, by which glommio's timers may be late. A longer pause is slept
+/// in glommio.
+pub const DRIVER_NAP_US: u32 = 1_000;
+
 /// Events taken from an epoll set in one readiness round; a ring gives all that it has.
 pub const DRIVER_EVENTS_PER_ROUND_MAX: usize = 1024;
 

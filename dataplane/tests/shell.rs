@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_lite::future::{or, zip};
 use sluice_dataplane::accept::AcceptRoom;
-use sluice_dataplane::net::{DriverOptions, Readiness, Sock, Stream};
+use sluice_dataplane::net::{Bell, BellWatch, DriverOptions, Readiness, Sock, Stream};
 use sluice_dataplane::shard::{ExitCause, ShardContext, ShardError, ShardOptions, spawn_shards};
 use support::{Watchdog, on_one_shard, pattern, sock_pair};
 
@@ -569,6 +569,36 @@ fn a_closed_socket_is_watched_no_longer_and_its_peer_sees_the_end() {
                 assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
             }
             assert_eq!(shard.driver().watched_count(), before);
+        });
+    }
+}
+
+#[test]
+fn a_shard_naps_in_its_readiness_set_before_it_sleeps_and_a_bell_ends_both() {
+    let _watchdog = Watchdog::start("naps");
+    for readiness in SETS {
+        on_one_shard(readiness, |shard| async move {
+            let driver = Rc::clone(shard.driver());
+            let bell = Bell::new().unwrap();
+            let watch = BellWatch::new(&driver, Arc::clone(&bell)).unwrap();
+            for _ in 0..50 {
+                let before = driver.counts();
+                let ringer = {
+                    let bell = Arc::clone(&bell);
+                    std::thread::spawn(move || bell.ring())
+                };
+                watch.rung().await;
+                ringer.join().unwrap();
+                let after = driver.counts();
+                let (naps, parks) = (after.naps - before.naps, after.parks - before.parks);
+                assert!(naps >= parks, "{naps} naps, {parks} parks");
+            }
+            // An idle shard still sleeps in glommio: its timers pass.
+            let before = driver.counts();
+            while driver.counts().parks < before.parks + 3 {
+                glommio::timer::sleep(Duration::from_millis(2)).await;
+            }
+            assert!(driver.counts().naps >= before.naps + 3);
         });
     }
 }

@@ -158,6 +158,7 @@ impl ControlThread {
             ready.snapshot();
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .thread_name("control")
             .enable_all()
             .build()?;
         let channel = {

@@ -3,6 +3,9 @@
 //! A *round* is: take what the kernel reports, wake those who wait for it, let them run, call the hooks.
 //! Nothing in glommio's yields lets its reactor run while a task is always ready, so the driver also makes
 //! room for the reactor (timers) every few rounds, and a socket that never parks waits for a round now and then.
+//!
+//! glommio's own sleep takes seven system calls, so a short pause is a *nap*: one call that waits in the readiness set. Whoever
+//! wakes a shard from outside rings a [`super::Bell`], which ends a nap. A longer pause is slept in glommio.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,8 +25,8 @@ use super::sys::{Epoll, SetWait};
 use super::uring::Uring;
 use crate::clock::monotonic_ns;
 use crate::limits::{
-    DRIVER_EVENTS_PER_ROUND_MAX, DRIVER_REACTOR_PASS_INTERVAL_US,
-    DRIVER_ROUNDS_PER_REACTOR_PASS_MAX, TLS_READ_BYTES_MAX,
+    DRIVER_EMPTY_ROUNDS_BEFORE_REST, DRIVER_EVENTS_PER_ROUND_MAX, DRIVER_NAP_US,
+    DRIVER_REACTOR_PASS_INTERVAL_US, DRIVER_ROUNDS_PER_REACTOR_PASS_MAX, TLS_READ_BYTES_MAX,
 };
 
 /// How a driver learns what is ready.
@@ -52,6 +55,7 @@ pub struct DriverOptions {
 pub struct DriverCounts {
     pub rounds: u64,
     pub events: u64,
+    pub naps: u64,
     pub parks: u64,
     pub reactor_passes: u64,
 }
@@ -104,11 +108,13 @@ impl Driver {
         let mut events = Vec::with_capacity(DRIVER_EVENTS_PER_ROUND_MAX);
         let mut waiting = None;
         let mut busy_rounds = 0;
+        let mut empty_rounds = 0;
+        let mut napped = false;
         let mut reactor_ran_ns = monotonic_ns();
         let mut last_event_ns = reactor_ran_ns;
-        let mut was_busy = false;
+        let mut wait_us = 0;
         loop {
-            let found = match self.round(&mut events) {
+            let found = match self.round(&mut events, std::mem::take(&mut wait_us)) {
                 Ok(found) => found,
                 Err(error) => return error,
             };
@@ -116,20 +122,31 @@ impl Driver {
             let requested = self.round_requested.replace(false);
             self.call_hooks();
 
-            let now_ns = monotonic_ns();
-            let busy = found || requested;
-            if busy {
+            if found || requested {
                 busy_rounds += 1;
-                last_event_ns = now_ns;
+                (empty_rounds, napped) = (0, false);
+            } else {
+                empty_rounds += 1;
+                // Whom the round woke may have woken others, and answers to what was just sent are often there already.
+                if empty_rounds <= DRIVER_EMPTY_ROUNDS_BEFORE_REST {
+                    continue;
+                }
             }
-            // One empty pass more after work: answers to what was just sent are often there already.
-            if !busy && !was_busy && now_ns - last_event_ns >= self.hot_ns {
+            let now_ns = monotonic_ns();
+            if empty_rounds == 0 {
+                last_event_ns = now_ns;
+            } else if now_ns - last_event_ns >= self.hot_ns {
+                if !napped {
+                    self.count(|counts| counts.naps += 1);
+                    (napped, wait_us) = (true, DRIVER_NAP_US);
+                    continue;
+                }
                 self.park(&mut waiting).await;
-                (busy_rounds, reactor_ran_ns) = (0, monotonic_ns());
+                (busy_rounds, empty_rounds, napped) = (0, 0, false);
+                reactor_ran_ns = monotonic_ns();
                 last_event_ns = reactor_ran_ns;
                 continue;
             }
-            was_busy = busy;
             if busy_rounds >= DRIVER_ROUNDS_PER_REACTOR_PASS_MAX
                 || now_ns - reactor_ran_ns >= DRIVER_REACTOR_PASS_INTERVAL_US * 1_000
             {
@@ -215,10 +232,10 @@ impl Driver {
         use_it(&mut scratch)
     }
 
-    /// Takes what is ready and wakes who waits for it; returns whether there was anything.
-    fn round(&self, events: &mut Vec<Event>) -> io::Result<bool> {
+    /// Takes what is ready, or becomes ready within `wait_us`, and wakes who waits for it; returns whether there was anything.
+    fn round(&self, events: &mut Vec<Event>, wait_us: u32) -> io::Result<bool> {
         events.clear();
-        let more = self.set.borrow_mut().take(events)?;
+        let more = self.set.borrow_mut().take(events, wait_us)?;
         for event in events.iter() {
             let Some((slot, fd, interest)) = self.slots.borrow().find(event.token) else {
                 continue;
@@ -359,12 +376,18 @@ impl Set {
         }
     }
 
-    /// Appends what is ready; returns whether more is left to take.
-    fn take(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
+    /// Appends what is ready, or becomes ready within `wait_us`; returns whether more is left to take.
+    fn take(&mut self, events: &mut Vec<Event>, wait_us: u32) -> io::Result<bool> {
         match self {
-            Self::Uring(ring) => ring.take(events),
+            Self::Uring(ring) => {
+                if wait_us > 0 {
+                    ring.wait(wait_us)?;
+                }
+                ring.take(events)
+            }
             Self::Epoll { set, taken } => {
-                let count = match set.take(taken) {
+                let wait_ms = u16::try_from(wait_us.div_ceil(1_000)).unwrap_or(u16::MAX);
+                let count = match set.take(taken, wait_ms) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
                     result => result?,
                 };

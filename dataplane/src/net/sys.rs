@@ -103,12 +103,12 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, event) }).map(drop)
     }
 
-    /// Fills `events` with what is ready now and returns how many; never blocks.
-    pub(super) fn take(&self, events: &mut [libc::epoll_event]) -> io::Result<usize> {
+    /// Fills `events` with what is ready now, or becomes ready within `wait_ms`, and returns how many.
+    pub(super) fn take(&self, events: &mut [libc::epoll_event], wait_ms: u16) -> io::Result<usize> {
         let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
+        let (fd, to) = (self.fd.as_raw_fd(), events.as_mut_ptr());
         // SAFETY: the kernel writes at most `room` events into `events`, which has at least that many.
-        let taken =
-            check(unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), room, 0) })?;
+        let taken = check(unsafe { libc::epoll_wait(fd, to, room, i32::from(wait_ms)) })?;
         Ok(taken.unsigned_abs() as usize)
     }
 }
@@ -179,16 +179,16 @@ mod tests {
         set.add(counter.as_raw_fd(), libc::EPOLLIN as u32, 7)
             .unwrap();
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
-        assert_eq!(set.take(&mut events).unwrap(), 0);
+        assert_eq!(set.take(&mut events, 0).unwrap(), 0);
         io::Write::write_all(
             &mut std::fs::File::from(counter.try_clone().unwrap()),
             &1_u64.to_ne_bytes(),
         )
         .unwrap();
-        assert_eq!(set.take(&mut events).unwrap(), 1);
+        assert_eq!(set.take(&mut events, 0).unwrap(), 1);
         assert_eq!({ events[0].u64 }, 7);
         assert_eq!(
-            set.take(&mut events).unwrap(),
+            set.take(&mut events, 0).unwrap(),
             0,
             "an edge is reported once"
         );

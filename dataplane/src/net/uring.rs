@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
@@ -100,6 +101,22 @@ impl Uring {
         }
         let unsubmitted = !self.backlog.is_empty() || !self.ring.submission().is_empty();
         Ok(unsubmitted || !self.rearming.is_empty() || !self.ring.completion().is_empty())
+    }
+
+    /// Sleeps until something is there to be taken, or `wait_us` have passed; not at all on a kernel that cannot (before
+    /// 5.11).
+    pub(super) fn wait(&self, wait_us: u32) -> io::Result<()> {
+        if !self.ring.params().is_feature_ext_arg() {
+            return Ok(());
+        }
+        let time = types::Timespec::from(Duration::from_micros(u64::from(wait_us)));
+        let arguments = types::SubmitArgs::new().timespec(&time);
+        match self.ring.submitter().submit_with_args(1, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
+            Err(error) if is_transient(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn submit(&mut self) -> io::Result<()> {
