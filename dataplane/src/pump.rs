@@ -249,6 +249,7 @@ async fn answer_round(
         .await
         .map_err(|_| Close::ClientClosed)?;
     buffer.consume();
+    shard.mask_scratch.borrow_mut().give_back(outbox);
     connection.room.notify();
     if !idle {
         return Ok(());
@@ -306,10 +307,14 @@ async fn take_answers(
             // Twice: what was masked is copied into the answer.
             masking.hold(job.held_bytes().saturating_mul(2))?;
             let environment = shard.environment();
-            connection
-                .session
-                .borrow_mut()
-                .masked(&environment.view(), job, frame, outbox)?;
+            let scratch = &mut shard.mask_scratch.borrow_mut();
+            connection.session.borrow_mut().masked(
+                &environment.view(),
+                job,
+                frame,
+                scratch,
+                outbox,
+            )?;
             connection.hold(outbox, account)?;
         }
     }

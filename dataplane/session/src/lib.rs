@@ -32,6 +32,7 @@ mod pattern;
 mod record;
 pub mod registry;
 mod session;
+mod spare;
 mod step;
 mod subscriptions;
 mod transform;

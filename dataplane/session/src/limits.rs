@@ -94,6 +94,12 @@ pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1_024;
 /// Memory that each of a shard's masking buffers keeps from batch to batch; what a larger batch took is given back.
 pub const MASK_SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
 
+/// Memory of buffers of masked answers that a shard keeps for the next ones.
+pub const SPARE_BUFFERS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The smallest buffer that is kept so; smaller ones cost the allocator no pages.
+pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
+
 /// Payload bytes masked before a session lets the shard serve others.
 pub const MASK_STEP_BYTES: usize = 128 * 1024;
 
@@ -102,5 +108,6 @@ const _: () =
     assert!(SUBSCRIPTION_TOPICS_MAX <= TOPIC_NAMES_MAX && TOPIC_NAMES_MAX <= TOPIC_IDS_MAX);
 const _: () = assert!((MASKED_FETCH_BYTES_MAX as usize) < FRAME_BYTES_MAX);
 const _: () = assert!(MASKED_FETCH_BYTES_MAX <= FETCH_BYTES_MAX);
+const _: () = assert!(2 * MASKED_FETCH_BYTES_MAX as usize <= SPARE_BUFFERS_BYTES_MAX);
 const _: () = assert!(DECOMPRESSED_BATCH_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(2 * FRAME_BYTES_MAX + IN_FLIGHT_BYTES_MAX <= CONNECTION_BYTES_MAX);

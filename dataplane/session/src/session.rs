@@ -484,6 +484,7 @@ impl Session {
         environment: &Environment<'_>,
         masking: Masking,
         frame: &[u8],
+        scratch: &mut MaskScratch,
         out: &mut Outbox,
     ) -> Result<(), Close> {
         let Masking {
@@ -491,7 +492,7 @@ impl Session {
             request,
             durability,
         } = masking;
-        let (bytes, delivered, counts) = job.finish(frame)?;
+        let (bytes, delivered, counts) = job.finish(frame, scratch)?;
         out.counts.masked_fields = out
             .counts
             .masked_fields

@@ -15,7 +15,9 @@ use crate::environment::Snapshot;
 use crate::error::Close;
 use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT};
 use crate::memory::AskedTopic;
+use crate::outbox::{Outbox, Piece};
 use crate::record::Delivered;
+use crate::spare::Spare;
 
 /// One of this many masked values is parsed again by another parser.
 const SELF_CHECK_EVERY: u64 = 256;
@@ -61,6 +63,18 @@ pub struct MaskScratch {
     batch: record_batch::Scratch,
     value: sluice_masking::Scratch,
     check: SelfCheck,
+    pub(crate) spare: Spare,
+}
+
+impl MaskScratch {
+    /// Takes back the buffers of answers that have been sent; the outbox is then of no more use but to be cleared.
+    pub fn give_back(&mut self, sent: &mut Outbox) {
+        for piece in sent.released.drain(..) {
+            if let Piece::Owned(bytes) = piece {
+                self.spare.give_back(bytes);
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for MaskScratch {
@@ -128,8 +142,9 @@ impl MaskJob {
             if work.done == 0 {
                 // Tokens are mostly longer than what they stand for.
                 let records_bytes = work.records.len();
-                work.out
-                    .reserve(records_bytes.saturating_add(records_bytes / 8));
+                work.out = scratch
+                    .spare
+                    .take(records_bytes.saturating_add(records_bytes / 8));
             }
             let Some(plan) = self.snapshot.plan(work.plan) else {
                 self.survivor = Some("a mask plan is missing");
@@ -161,13 +176,18 @@ impl MaskJob {
     pub(crate) fn finish(
         mut self,
         frame: &[u8],
+        scratch: &mut MaskScratch,
     ) -> Result<(Vec<u8>, Vec<Delivered>, MaskCounts), Close> {
         if let Some(survivor) = self.survivor {
             return Err(Close::Internal(survivor));
         }
         let mut work = self.work.take().unwrap_or_default();
         let masked: usize = work.iter().map(|work| work.out.len()).sum();
-        let mut out = Vec::with_capacity(frame.len().saturating_add(masked));
+        let replaced: usize = work.iter().map(|work| work.records.len()).sum();
+        // Lengths may take a few bytes more than before.
+        let framing = (frame.len().saturating_sub(replaced))
+            .saturating_add(work.len().saturating_mul(size_of::<u64>()));
+        let mut out = scratch.spare.take(framing.saturating_add(masked));
         let mut at = 0;
         self.pending.merge(
             self.correlation_id,
@@ -194,7 +214,10 @@ impl MaskJob {
             &mut out,
         )?;
         let mut delivered = self.delivered;
-        delivered.extend(work.into_iter().map(|work| work.delivered));
+        for work in work {
+            scratch.spare.give_back(work.out);
+            delivered.push(work.delivered);
+        }
         delivered.retain(|delivered| delivered.records_count > 0 || delivered.error != 0);
         Ok((out, delivered, self.counts))
     }
@@ -259,6 +282,7 @@ fn mask_batch(
         batch: batch_scratch,
         value: value_scratch,
         check,
+        ..
     } = scratch;
     let mut fields: u32 = 0;
     let before = work.out.len();

@@ -239,7 +239,13 @@ impl Rig {
                     assert!(rounds_count < 1_000_000, "masking does not end");
                 }
                 self.session
-                    .masked(&self.world.environment(), job, bytes, &mut out)
+                    .masked(
+                        &self.world.environment(),
+                        job,
+                        bytes,
+                        &mut scratch,
+                        &mut out,
+                    )
                     .err()
             }
         };
