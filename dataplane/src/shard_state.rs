@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::ServerName;
@@ -12,7 +13,8 @@ use sluice_identity::scram::Keys;
 use sluice_session::MaskScratch;
 use sluice_session::environment::{Environment, Grants, Now, Shared, Snapshot, Standing, Topology};
 use sluice_session::order_gate::OrderGate;
-use sluice_session::registry::{ProducerIds, TopicIds, TopicNames};
+use sluice_session::producer_ids::ProducerIds;
+use sluice_session::registry::{TopicIds, TopicNames};
 
 use crate::buffers::BufferPool;
 use crate::clock;
@@ -63,6 +65,7 @@ impl BrokerNode {
 pub(crate) struct SharedTables {
     order_gate: Mutex<OrderGate>,
     producer_ids: Mutex<ProducerIds>,
+    producer_ids_generation: AtomicU64,
     topic_ids: Mutex<TopicIds>,
     topic_names: Mutex<TopicNames>,
     pub(crate) asks: Asks,
@@ -78,10 +81,17 @@ impl Shared for SharedTables {
     }
 
     fn producer_ids(&self, ask: &mut dyn FnMut(&mut ProducerIds)) {
-        ask(&mut self
+        let mut ids = self
             .producer_ids
             .lock()
-            .unwrap_or_else(PoisonError::into_inner));
+            .unwrap_or_else(PoisonError::into_inner);
+        ask(&mut ids);
+        self.producer_ids_generation
+            .store(ids.generation(), Ordering::Release);
+    }
+
+    fn producer_ids_generation(&self) -> u64 {
+        self.producer_ids_generation.load(Ordering::Acquire)
     }
 
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds)) {

@@ -30,6 +30,12 @@ pub(crate) const APPROVAL_REFUSED: &str = "approval-refused";
 /// The reason code of a write that would wait, and whose place in its producer's order cannot be kept.
 pub(crate) const ORDER_GATE_FULL: &str = "order-gate-full";
 
+/// The reason code of a write under the producer id of another principal.
+pub(crate) const PRODUCER_ID_NOT_OWNED: &str = "producer-id-not-owned";
+
+/// The reason code of a write under a producer id that nobody owns, and whose owner could not be remembered.
+pub(crate) const PRODUCER_IDS_FULL: &str = "producer-ids-full";
+
 /// `authorized_operations` when nobody asked for it (KIP-430).
 pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
 

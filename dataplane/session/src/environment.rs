@@ -9,7 +9,8 @@ use sluice_policy::{MaskPlanId, Tables};
 
 use crate::login::Offer;
 use crate::order_gate::OrderGate;
-use crate::registry::{ProducerIds, TopicIds, TopicNames};
+use crate::producer_ids::ProducerIds;
+use crate::registry::{TopicIds, TopicNames};
 
 /// The time of one call, from the shell's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +145,8 @@ pub trait Shared {
     fn order_gate(&self, ask: &mut dyn FnMut(&mut OrderGate));
     /// Owners of producer ids.
     fn producer_ids(&self, ask: &mut dyn FnMut(&mut ProducerIds));
+    /// [`ProducerIds::generation`], at the cost of a load.
+    fn producer_ids_generation(&self) -> u64;
     /// Names of topic ids.
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds));
     /// Names of the cluster's topics.

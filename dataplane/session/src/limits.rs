@@ -34,15 +34,15 @@ pub const ORDER_GATE_ENTRIES_MAX: usize = 100_000;
 /// Producer ids whose owner is remembered, process-wide.
 pub const PRODUCER_IDS_MAX: usize = 1_000_000;
 
+/// Of these, those that one principal may claim although no broker was seen to give them to it.
+pub const PRODUCER_IDS_CLAIMED_MAX: usize = 10_000;
+
 /// How long a session goes on under a producer id without telling the table that it is in use.
 pub const PRODUCER_ID_CLAIM_MS: i64 = 3_600_000;
 
 /// Idle for so long, an owner may be forgotten where there is no room: the day after which brokers have forgotten the
 /// producer too (`producer.id.expiration.ms`), and as long as the table may be behind.
 pub const PRODUCER_ID_MEMORY_MS: i64 = 86_400_000 + PRODUCER_ID_CLAIM_MS;
-
-/// A full table of producer ids is not searched for idle ones more often than this.
-pub const PRODUCER_IDS_SWEEP_MS: i64 = 60_000;
 
 /// Topic ids whose name is remembered, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
@@ -103,6 +103,8 @@ pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
 /// Payload bytes masked before a session lets the shard serve others.
 pub const MASK_STEP_BYTES: usize = 128 * 1024;
 
+// It takes a hundred principals to fill the table with ids that no broker gave.
+const _: () = assert!(100 * PRODUCER_IDS_CLAIMED_MAX <= PRODUCER_IDS_MAX);
 const _: () = assert!(UNAUTHENTICATED_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () =
     assert!(SUBSCRIPTION_TOPICS_MAX <= TOPIC_NAMES_MAX && TOPIC_NAMES_MAX <= TOPIC_IDS_MAX);

@@ -8,18 +8,26 @@ use sluice_kafka::views::TopicKey;
 use crate::limits::SESSION_TOPIC_IDS_MAX;
 use crate::subscriptions::Subscriptions;
 
-/// A session's own copies. None of the tables' entries is ever invalidated: a producer id does not change its owner while it
-/// is in use, and a topic that is created again has another id.
+/// A session's own copies. A topic that is created again has another id, so its name stands; a producer id that is in use may
+/// be lost, and then the table has another generation.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// The producer id that was claimed last, and when: it is claimed again now and then, so that it counts as in use.
-    pub(crate) claimed_producer_id: Option<(i64, i64)>,
+    pub(crate) claimed_producer_id: Option<ClaimedProducerId>,
     /// Ids and names of the topics used; a ring once it is full.
     topics: Vec<([u8; 16], Arc<str>)>,
     oldest: usize,
     last: usize,
     /// What the members of consumer groups on this session have subscribed to.
     pub(crate) subscriptions: Subscriptions,
+}
+
+/// The producer id that was claimed last. It is claimed again now and then, so that it counts as in use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClaimedProducerId {
+    pub(crate) producer_id: i64,
+    pub(crate) claimed_unix_ms: i64,
+    /// Of the table, when it was asked.
+    pub(crate) generation: u64,
 }
 
 impl Memory {

@@ -1,74 +1,9 @@
-//! Process-wide tables that sessions learn and read on the slow path: who owns a producer id, which name a topic id has, and
-//! which topics there are.
+//! Process-wide tables that sessions learn and read on the slow path: which name a topic id has, and which topics there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::limits::{
-    PRODUCER_ID_MEMORY_MS, PRODUCER_IDS_MAX, PRODUCER_IDS_SWEEP_MS, TOPIC_IDS_MAX, TOPIC_NAMES_MAX,
-};
-
-/// Producer ids belong to the principal that got them: a non-transactional id is protected by nothing else in Kafka.
-///
-/// An id whose owner is forgotten goes to the next principal that uses it, which could then write in the producer's
-/// name, or fence it off. So an owner is forgotten only where there is no room, and only after brokers have forgotten the
-/// producer; until then new ids are denied.
-#[derive(Debug, Default)]
-pub struct ProducerIds {
-    owners: HashMap<i64, Owner>,
-    swept_unix_ms: i64,
-}
-
-#[derive(Debug)]
-struct Owner {
-    principal: String,
-    used_unix_ms: i64,
-}
-
-impl ProducerIds {
-    /// Whether `principal` may write under `producer_id`. An id not seen since the start goes to its first user.
-    pub fn claim(&mut self, producer_id: i64, principal: &str, now_unix_ms: i64) -> bool {
-        if let Some(owner) = self.owners.get_mut(&producer_id) {
-            let owns = owner.principal == principal;
-            if owns {
-                owner.used_unix_ms = owner.used_unix_ms.max(now_unix_ms);
-            }
-            return owns;
-        }
-        let room = self.has_room(now_unix_ms);
-        if room {
-            self.insert(producer_id, principal, now_unix_ms);
-        }
-        room
-    }
-
-    /// Learns the owner from an answered InitProducerId.
-    pub fn learn(&mut self, producer_id: i64, principal: &str, now_unix_ms: i64) {
-        if self.owners.contains_key(&producer_id) || self.has_room(now_unix_ms) {
-            self.insert(producer_id, principal, now_unix_ms);
-        }
-    }
-
-    fn insert(&mut self, producer_id: i64, principal: &str, used_unix_ms: i64) {
-        let owner = Owner {
-            principal: principal.to_owned(),
-            used_unix_ms,
-        };
-        self.owners.insert(producer_id, owner);
-    }
-
-    fn has_room(&mut self, now_unix_ms: i64) -> bool {
-        if self.owners.len() >= PRODUCER_IDS_MAX
-            && now_unix_ms.saturating_sub(self.swept_unix_ms) >= PRODUCER_IDS_SWEEP_MS
-        {
-            self.swept_unix_ms = now_unix_ms;
-            let idle_since = now_unix_ms.saturating_sub(PRODUCER_ID_MEMORY_MS);
-            self.owners
-                .retain(|_, owner| owner.used_unix_ms > idle_since);
-        }
-        self.owners.len() < PRODUCER_IDS_MAX
-    }
-}
+use crate::limits::{TOPIC_IDS_MAX, TOPIC_NAMES_MAX};
 
 /// Topic id to name, learned only from brokers' answers.
 #[derive(Debug, Default)]
@@ -155,19 +90,6 @@ impl TopicNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_producer_id_stays_with_the_principal_that_got_it() {
-        let mut ids = ProducerIds::default();
-        ids.learn(5, "User:a", 0);
-        assert!(ids.claim(5, "User:a", 0));
-        assert!(!ids.claim(5, "User:b", i64::MAX));
-        assert!(
-            ids.claim(6, "User:b", 0),
-            "unknown ids go to the first user"
-        );
-        assert!(!ids.claim(6, "User:a", 0));
-    }
 
     #[test]
     fn a_topic_id_keeps_its_first_name_and_zero_names_nothing() {

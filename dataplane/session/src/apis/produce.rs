@@ -8,12 +8,16 @@ use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::Operation;
 
 use super::{Asker, HotStep};
-use crate::decide::{APPROVAL_AWAITED, APPROVAL_REFUSED, ORDER_GATE_FULL, Rule};
+use crate::decide::{
+    APPROVAL_AWAITED, APPROVAL_REFUSED, ORDER_GATE_FULL, PRODUCER_ID_NOT_OWNED, PRODUCER_IDS_FULL,
+    Rule,
+};
 use crate::environment::Standing;
 use crate::error::Close;
 use crate::limits::APPROVAL_THROTTLE_MS_MAX;
 use crate::memory::{AskedTopic, names_bytes};
 use crate::order_gate::Turn;
+use crate::producer_ids::Claim;
 use crate::record::Delivered;
 
 const UNKNOWN_TOPIC_ID: &str = "Sluice: this topic id is not known here; ask for metadata";
@@ -288,10 +292,8 @@ fn write(
     batch: &BatchHeader,
     throttle_ms: &mut i32,
 ) -> Result<(), WriteDenial> {
-    if batch.producer_id >= 0 && !ask.claim_producer_id(batch.producer_id) {
-        ask.denied_producer(topic, partition);
-        let text = "Sluice: this producer id belongs to another principal";
-        return Err((ErrorCode::TOPIC_AUTHORIZATION_FAILED, text.to_owned()));
+    if batch.producer_id >= 0 {
+        own_producer_id(ask, topic, partition, batch.producer_id)?;
     }
     let grant = match ask.approval_rule(topic) {
         None => None,
@@ -299,6 +301,30 @@ fn write(
     };
     ask.writes(topic, partition, batch, grant);
     Ok(())
+}
+
+fn own_producer_id(
+    ask: &mut Asker<'_>,
+    topic: &AskedTopic,
+    partition: i32,
+    producer_id: i64,
+) -> Result<(), WriteDenial> {
+    let (code, text) = match ask.claim_producer_id(producer_id) {
+        Claim::Owned => return Ok(()),
+        Claim::Foreign => (
+            PRODUCER_ID_NOT_OWNED,
+            "the producer id belongs to another principal",
+        ),
+        Claim::NoRoom => (
+            PRODUCER_IDS_FULL,
+            "no broker was seen to give out the producer id, and there is no room for another such id",
+        ),
+    };
+    ask.denied_producer(topic, partition, code, text);
+    Err((
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        format!("Sluice: {text}"),
+    ))
 }
 
 /// A protected topic is written inside a grant's window, and in the producer's order; else the client tries again.

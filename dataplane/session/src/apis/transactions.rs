@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use sluice_policy::Operation;
 
 use super::{Asker, ColdApi, Verdict, code, names};
+use crate::producer_ids::Claim;
 
 pub(crate) struct InitProducerId;
 
@@ -37,7 +38,9 @@ impl ColdApi for InitProducerId {
             }
             None if ask.idempotent_write().is_err() => code::CLUSTER_AUTHORIZATION_FAILED,
             // A caller that names a producer id continues that producer: only its owner may.
-            _ if request.producer_id.0 >= 0 && !ask.claim_producer_id(request.producer_id.0) => {
+            _ if request.producer_id.0 >= 0
+                && ask.claim_producer_id(request.producer_id.0) != Claim::Owned =>
+            {
                 code::INVALID_PRODUCER_ID_MAPPING
             }
             _ => return Verdict::Forward(()),

@@ -5,27 +5,35 @@ use sluice_policy::{Operation, ResourceRef};
 use super::{Asker, Rule};
 use crate::environment::Standing;
 use crate::limits::PRODUCER_ID_CLAIM_MS;
-use crate::memory::AskedTopic;
+use crate::memory::{AskedTopic, ClaimedProducerId};
 use crate::order_gate::{self, Stream, Turn};
+use crate::producer_ids::Claim;
 use crate::record::Refusal;
 
 impl Asker<'_> {
-    pub(crate) fn claim_producer_id(&mut self, producer_id: i64) -> bool {
+    pub(crate) fn claim_producer_id(&mut self, producer_id: i64) -> Claim {
         let now = self.environment.now.unix_ms();
-        if let Some((claimed, at)) = self.memory.claimed_producer_id
-            && claimed == producer_id
-            && now.saturating_sub(at) < PRODUCER_ID_CLAIM_MS
+        let shared = self.environment.shared;
+        if let Some(last) = self.memory.claimed_producer_id
+            && last.producer_id == producer_id
+            && now.saturating_sub(last.claimed_unix_ms) < PRODUCER_ID_CLAIM_MS
+            && last.generation == shared.producer_ids_generation()
         {
-            return true;
+            return Claim::Owned;
         }
-        let mut owned = false;
-        self.environment
-            .shared
-            .producer_ids(&mut |ids| owned = ids.claim(producer_id, self.principal, now));
-        if owned {
-            self.memory.claimed_producer_id = Some((producer_id, now));
+        let (mut claim, mut generation) = (Claim::NoRoom, 0);
+        shared.producer_ids(&mut |ids| {
+            claim = ids.claim(producer_id, self.principal, now);
+            generation = ids.generation();
+        });
+        if claim == Claim::Owned {
+            self.memory.claimed_producer_id = Some(ClaimedProducerId {
+                producer_id,
+                claimed_unix_ms: now,
+                generation,
+            });
         }
-        owned
+        claim
     }
 
     pub(crate) fn learn_producer_id(&self, producer_id: i64) {
@@ -35,14 +43,15 @@ impl Asker<'_> {
             .producer_ids(&mut |ids| ids.learn(producer_id, self.principal, now));
     }
 
-    pub(crate) fn denied_producer(&mut self, topic: &str, partition: i32) {
-        let text = "the producer id belongs to another principal";
-        let mut refusal = Refusal::new(
-            Operation::Write,
-            ResourceRef::Topic(topic),
-            "producer-id-not-owned",
-            text,
-        );
+    pub(crate) fn denied_producer(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        code: &'static str,
+        text: &str,
+    ) {
+        let topic = ResourceRef::Topic(topic);
+        let mut refusal = Refusal::new(Operation::Write, topic, code, text);
         refusal.partition = partition;
         self.refusals.push(refusal);
     }

@@ -13,6 +13,7 @@ mod masking;
 mod metadata;
 mod order;
 mod produce;
+mod producer_ids;
 mod protected;
 mod quotas;
 mod subscriptions;

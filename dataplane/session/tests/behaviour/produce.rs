@@ -1,10 +1,10 @@
 //! Produce: what goes on as it came, what is split, what is answered here.
 
-use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest};
+use kafka_protocol::messages::ProduceRequest;
 use sluice_evidence::{ItemFlags, Kind};
 use sluice_session::Close;
 
-use crate::support::batch::{self, BatchSpec, plain};
+use crate::support::batch::{BatchSpec, plain};
 use crate::support::facts::{TRANSACTIONAL_ID, WRITE};
 use crate::support::frames::{self, produce, produce_results, produced, transactional};
 use crate::support::{Place, Rig};
@@ -389,58 +389,6 @@ fn another_transactional_id_is_denied_with_53_everywhere() {
                 .contains(ItemFlags::TRANSACTIONAL)
         );
     }
-}
-
-#[test]
-fn a_producer_id_of_another_principal_is_denied() {
-    let mut rig = Rig::authenticated("writer");
-    rig.client(frames::request(
-        4,
-        1,
-        &InitProducerIdRequest::default()
-            .with_transactional_id(None)
-            .with_producer_id((-1).into())
-            .with_producer_epoch(-1),
-    ))
-    .only_forwarded();
-    let given = InitProducerIdResponse::default()
-        .with_producer_id(71.into())
-        .with_producer_epoch(0);
-    rig.broker(frames::response::<InitProducerIdRequest>(4, 1, &given));
-
-    rig.reconnect("other-writer");
-    let spoofed = produce(-1, &[("orders", vec![(0, batch::idempotent(71, 0))])]);
-    let round = rig.client(frames::request(9, 1, &spoofed));
-    let (_, answer) = frames::decode_response::<ProduceRequest>(9, round.only_answer());
-    assert_eq!(produce_results(&answer), [("orders".to_owned(), 0, 29, -1)]);
-    assert_eq!(
-        round.fact(Kind::Denied).partition("orders", 0).reason_code,
-        "producer-id-not-owned"
-    );
-    // Nor may it go on from where the other one stands.
-    let takeover = InitProducerIdRequest::default()
-        .with_transactional_id(None)
-        .with_producer_id(71.into())
-        .with_producer_epoch(0);
-    let round = rig.client(frames::request(4, 2, &takeover));
-    let (_, answer) = frames::decode_response::<InitProducerIdRequest>(4, round.only_answer());
-    assert_ne!(answer.error_code, 0);
-
-    rig.reconnect("writer");
-    rig.client(frames::request(9, 1, &spoofed)).only_forwarded();
-}
-
-#[test]
-fn a_producer_id_that_nobody_was_seen_to_get_belongs_to_its_first_user() {
-    let mut rig = Rig::authenticated("writer");
-    let write = |sequence| produce(-1, &[("orders", vec![(0, batch::idempotent(8, sequence))])]);
-    rig.client(frames::request(9, 1, &write(0)))
-        .only_forwarded();
-    rig.reconnect("other-writer");
-    assert_eq!(
-        denied_here(&mut rig, 9, &write(3)),
-        [("orders".to_owned(), 0, 29, -1)]
-    );
 }
 
 #[test]

@@ -358,11 +358,15 @@ fn a_full_table_of_producer_ids_forgets_who_is_idle_for_longer_than_brokers_reme
     let mut rig = Rig::authenticated("writer");
     let start_ms = rig.world.now_unix_s * 1_000;
     rig.world.grant(PRODUCER, "payments");
+    let learn = |rig: &Rig, id, principal| {
+        let mut ids = rig.world.shared.producer_ids.borrow_mut();
+        ids.learn(id, principal, start_ms);
+    };
+    learn(&rig, 5, PRODUCER);
     let round = write(&mut rig, idempotent(5, 0));
     assert_passes(&mut rig, &round);
     for n in 0..i64::try_from(PRODUCER_IDS_MAX).unwrap() {
-        let mut ids = rig.world.shared.producer_ids.borrow_mut();
-        ids.learn(n + 10, "User:idle", start_ms);
+        learn(&rig, n + 10, "User:idle");
     }
     let hours = |n: i64| n * 3_600;
     // In use all along: a session that goes on for days keeps its id.

@@ -14,7 +14,8 @@ use sluice_session::environment::{
 };
 use sluice_session::login::Offer;
 use sluice_session::order_gate::OrderGate;
-use sluice_session::registry::{ProducerIds, TopicIds, TopicNames};
+use sluice_session::producer_ids::ProducerIds;
+use sluice_session::registry::{TopicIds, TopicNames};
 
 use super::issuer::Issuer;
 
@@ -304,6 +305,10 @@ impl Shared for FakeShared {
 
     fn producer_ids(&self, ask: &mut dyn FnMut(&mut ProducerIds)) {
         ask(&mut self.producer_ids.borrow_mut());
+    }
+
+    fn producer_ids_generation(&self) -> u64 {
+        self.producer_ids.borrow().generation()
     }
 
     fn topic_ids(&self, ask: &mut dyn FnMut(&mut TopicIds)) {
