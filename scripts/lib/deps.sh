@@ -159,6 +159,27 @@ deps_python() {
     deps_stamp python "$inputs"
 }
 
+# .cache/kcat, for LD_LIBRARY_PATH: with it Debian's kcat runs on the wheel's librdkafka, and so has OIDC.
+deps_kcat() {
+    local libraries=("$deps_cache"/venv/lib/python*/site-packages/confluent_kafka.libs/librdkafka-*.so*) link
+    if ((${#libraries[@]} != 1)) || [[ ! -f ${libraries[0]} ]]; then
+        deps_say "one librdkafka is expected in the wheel of confluent-kafka; there is: ${libraries[*]}"
+        return 1
+    fi
+    # Relative, so that the folder may be moved or linked to.
+    link=../${libraries[0]#"$deps_cache"/}
+    [[ $(readlink "$deps_cache/kcat/librdkafka.so.1") == "$link" ]] && return
+    mkdir -p "$deps_cache/kcat"
+    ln -sfn "$link" "$deps_cache/kcat/librdkafka.so.1"
+    local version
+    version=$(LD_LIBRARY_PATH=$deps_cache/kcat kcat -V 2>&1) || true
+    if [[ $version != *oidc* ]]; then
+        rm -rf "${deps_cache:?}/kcat"
+        deps_say "kcat does not take librdkafka from $deps_cache/kcat: $version"
+        return 1
+    fi
+}
+
 # .cache/bin/node: the system's if it is new enough for oidc-provider (Debian 12's is not), else one from npm.
 deps_node() {
     local node
@@ -236,6 +257,7 @@ deps_all() {
     deps_kafka
     deps_java_driver
     deps_python
+    deps_kcat
     deps_oidc
     deps_node_driver
     deps_go_driver

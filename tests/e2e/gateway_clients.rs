@@ -1,4 +1,6 @@
-//! What every client library does through the gateway: five of them, each with its own versions of the protocol.
+//! What every client library does through the gateway: five of them, each with its own versions of the protocol, and kcat.
+
+mod kcat;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sluice_tests::{
     Certificate, Client, Driver, Etcd, Kafka, KafkaOptions, Oidc, Records, claims,
-    console_consumer, console_producer, http_get, kcat_consume, kcat_produce, unique,
+    console_consumer, console_producer, http_get, kcat, unique,
 };
 
 const TOPIC_AUTHORIZATION_FAILED: i64 = 29;
@@ -272,13 +272,14 @@ fn people_s_tools_produce_and_consume_without_the_gateway() {
     let topic = kafka.create_topic("tools", 1);
     let written = console_producer(&client, &topic, &["from the console"]);
     assert!(written.status.success(), "{written:?}");
-    let written = kcat_produce(&client, &topic, &["from kcat"]);
+    let written = kcat(&client, &["-P", "-t", &topic], "from kcat\n");
     assert!(written.status.success(), "{written:?}");
 
     let expected = "from the console\nfrom kcat\n";
     let read = console_consumer(&client, &unique("group"), &topic, 2);
     assert_eq!(String::from_utf8_lossy(&read.stdout), expected, "{read:?}");
-    let read = kcat_consume(&client, &topic, 2);
+    let arguments = ["-C", "-q", "-t", &topic, "-o", "beginning", "-c", "2", "-e"];
+    let read = kcat(&client, &arguments, "");
     assert_eq!(String::from_utf8_lossy(&read.stdout), expected, "{read:?}");
 }
 

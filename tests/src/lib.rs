@@ -40,4 +40,4 @@ pub use oidc::{Oidc, claims};
 pub use place::{run_dir, unique};
 pub use ports::{free_port, free_ports};
 pub use tls::{Authority, Certificate};
-pub use tools::{console_consumer, console_producer, kcat_consume, kcat_produce};
+pub use tools::{console_consumer, console_producer, kcat, kcat_command, kcat_running};

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use crate::client::Client;
+use crate::daemon::Daemon;
 use crate::{kafka, place};
 
 /// Runs Kafka's console producer with one record for each line. Its exit code says little: look at the topic.
@@ -38,32 +39,29 @@ pub fn console_consumer(client: &Client, group: &str, topic: &str, count: usize)
     run(tool, "")
 }
 
-/// Runs kcat with one record for each line. Debian's kcat has PLAIN and SCRAM, but no tokens.
-pub fn kcat_produce(client: &Client, topic: &str, lines: &[&str]) -> Output {
-    let mut kcat = kcat(client);
-    kcat.args(["-P", "-t", topic]);
-    run(kcat, &(lines.join("\n") + "\n"))
+/// Runs kcat with these arguments until it ends by itself, `input` on its standard input.
+pub fn kcat(client: &Client, arguments: &[&str], input: &str) -> Output {
+    let mut command = kcat_command(client);
+    command.args(arguments);
+    run(command, input)
 }
 
-/// Runs kcat from the topic's start until `count` records are printed, a line each.
-pub fn kcat_consume(client: &Client, topic: &str, count: usize) -> Output {
-    let mut kcat = kcat(client);
-    kcat.args([
-        "-C",
-        "-q",
-        "-t",
-        topic,
-        "-o",
-        "beginning",
-        "-c",
-        &count.to_string(),
-        "-e",
-    ]);
-    run(kcat, "")
+/// The same, for a kcat that is started here and ended later.
+pub fn kcat_running(client: &Client, arguments: &[&str]) -> Daemon {
+    let log = place::run_dir("kcat").join("log");
+    let kcat = kcat_command(client);
+    Daemon::start("kcat", kcat.get_program(), &log, |command| {
+        for (name, value) in kcat.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.args(kcat.get_args()).args(arguments);
+    })
 }
 
-fn kcat(client: &Client) -> Command {
+/// Debian's kcat on a librdkafka that fetches tokens, which Debian's does not.
+pub fn kcat_command(client: &Client) -> Command {
     let mut command = Command::new("kcat");
+    command.env("LD_LIBRARY_PATH", place::installed(".cache/kcat"));
     for (name, value) in client.librdkafka() {
         command.arg("-X").arg(format!("{name}={value}"));
     }
