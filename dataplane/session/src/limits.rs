@@ -44,13 +44,13 @@ pub const PRODUCER_ID_CLAIM_MS: i64 = 3_600_000;
 /// producer too (`producer.id.expiration.ms`), and as long as the table may be behind.
 pub const PRODUCER_ID_MEMORY_MS: i64 = 86_400_000 + PRODUCER_ID_CLAIM_MS;
 
-/// Topic ids whose name is remembered, process-wide.
+/// Topic ids whose name is remembered, and topics of a cluster whose names are kept, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
 
 /// Topic ids whose name one session remembers, so that a request costs no look at the process-wide table.
 pub const SESSION_TOPIC_IDS_MAX: usize = 256;
 
-/// Topics of a cluster whose names are kept for patterns, process-wide. Past it no pattern is resolved.
+/// The most topics of a cluster that patterns are resolved against. Past it no pattern is resolved.
 pub const TOPIC_NAMES_MAX: usize = 100_000;
 
 /// The longest name that Kafka gives a topic.

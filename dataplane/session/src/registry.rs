@@ -49,8 +49,8 @@ impl TopicIds {
     }
 }
 
-/// The names of all topics of the cluster, learned from brokers' answers only. A clone is two words, and the generation tells
-/// whether anything has changed since.
+/// The names of all topics of the cluster, learned from brokers' answers only. A clone is two words and is never changed, so
+/// that nobody walks the names under a lock, and the generation tells whether anything has changed since.
 #[derive(Debug, Clone, Default)]
 pub struct TopicNames {
     generation: u64,
@@ -64,13 +64,22 @@ impl TopicNames {
         self.generation
     }
 
-    /// The names in their order; `None` while they are not known, and where they are more than are kept.
+    /// The names in their order, to resolve patterns against; `None` while they are not known, and where they are too many.
     #[must_use]
     pub fn names(&self) -> Option<&Arc<[Arc<str>]>> {
-        self.names.as_ref()
+        let few = |names: &&Arc<[Arc<str>]>| names.len() <= TOPIC_NAMES_MAX;
+        self.names.as_ref().filter(few)
     }
 
-    /// Learns what a look at the whole cluster has found.
+    /// The names that do not sort before `from`, in their order; none while they are not known, or more than are kept.
+    #[must_use]
+    pub fn not_before(&self, from: &str) -> &[Arc<str>] {
+        let names = self.names.as_deref().unwrap_or_default();
+        let first = names.partition_point(|name| &**name < from);
+        names.get(first..).unwrap_or_default()
+    }
+
+    /// Learns what a look at the whole cluster has found. It takes long for many: better on a clone than under a lock.
     pub fn learn<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         let mut found: Vec<&str> = names.into_iter().collect();
         found.sort_unstable();
@@ -83,7 +92,7 @@ impl TopicNames {
         self.generation = self.generation.wrapping_add(1);
         // Half of the names would be another cluster: patterns wait rather than miss a topic.
         self.names =
-            (found.len() <= TOPIC_NAMES_MAX).then(|| found.into_iter().map(Arc::from).collect());
+            (found.len() <= TOPIC_IDS_MAX).then(|| found.into_iter().map(Arc::from).collect());
     }
 }
 
@@ -156,5 +165,28 @@ mod tests {
             Some(TOPIC_NAMES_MAX)
         );
         assert_ne!(names.generation(), before);
+    }
+
+    #[test]
+    fn names_go_on_from_any_place_also_where_they_are_too_many_for_patterns() {
+        let mut names = TopicNames::default();
+        assert!(names.not_before("a").is_empty(), "not known yet");
+        names.learn(["orders", "clicks", "ledger"]);
+        let from = |names: &TopicNames, place: &str| -> Vec<String> {
+            let found = names.not_before(place).iter();
+            found.map(|name| name.to_string()).collect()
+        };
+        assert_eq!(from(&names, ""), ["clicks", "ledger", "orders"]);
+        assert_eq!(from(&names, "ledger"), ["ledger", "orders"]);
+        assert_eq!(from(&names, "ledger-2"), ["orders"]);
+        assert!(from(&names, "orders-2").is_empty());
+
+        let all: Vec<String> = (0..=TOPIC_NAMES_MAX).map(|n| format!("{n:06}")).collect();
+        names.learn(all.iter().map(String::as_str));
+        assert!(names.names().is_none());
+        assert_eq!(from(&names, "099999"), ["099999", "100000"]);
+        let more: Vec<String> = (0..=TOPIC_IDS_MAX).map(|n| n.to_string()).collect();
+        names.learn(more.iter().map(String::as_str));
+        assert!(names.not_before("").is_empty(), "more than are kept");
     }
 }

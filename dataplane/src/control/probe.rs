@@ -15,6 +15,7 @@ use sluice_kafka::messages;
 use sluice_session::environment::{Node, Shared, Topology};
 use sluice_session::limits::{FRAME_BYTES_MAX, TOPIC_NAMES_MAX};
 use sluice_session::login::{Login, LoginStep, Offer};
+use sluice_session::registry::TopicNames;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,7 +26,7 @@ use crate::clock;
 use crate::config::GatewayConfig;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
-use crate::shard_state::{BrokerNode, Cluster, Published};
+use crate::shard_state::{BrokerNode, Cluster, Published, SharedTables};
 
 /// How long the order gate remembers a refused sequence that is not tried again: longer than any client retries.
 const ORDER_GATE_MEMORY_MS: u64 = 15 * 60 * 1000;
@@ -33,6 +34,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const METADATA_VERSION: i16 = 12;
+/// Topic ids that are learned under one lock.
+const LEARNED_AT_ONCE: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeError {
@@ -90,6 +93,41 @@ pub(crate) async fn keep(
     }
 }
 
+/// Shards wait for these tables, so they are locked for some topics at a time only.
+fn learn_topics(metadata: &MetadataResponse, tables: &SharedTables) {
+    for topics in metadata.topics.chunks(LEARNED_AT_ONCE) {
+        tables.topic_ids(&mut |ids| {
+            for topic in topics {
+                if let Some(name) = &topic.name {
+                    ids.learn(*topic.topic_id.as_bytes(), name);
+                }
+            }
+        });
+    }
+    // Nobody else writes them.
+    let mut names = TopicNames::default();
+    tables.topic_names(&mut |known| names = known.clone());
+    let before = names.generation();
+    names.learn(
+        metadata
+            .topics
+            .iter()
+            .filter_map(|topic| topic.name.as_ref().map(|name| &***name)),
+    );
+    if names.generation() == before {
+        return;
+    }
+    if names.names().is_none() {
+        tracing::warn!(
+            topics = metadata.topics.len(),
+            most = TOPIC_NAMES_MAX,
+            "the cluster has more topics than patterns of subscriptions are resolved against"
+        );
+    }
+    // The old names are freed here, after the lock.
+    tables.topic_names(&mut |known| std::mem::swap(known, &mut names));
+}
+
 /// One look at the cluster through the first bootstrap broker that answers, and then at each node.
 async fn probe(
     config: &GatewayConfig,
@@ -119,29 +157,7 @@ async fn probe(
     }
     let (mut common, metadata) = metadata?;
     common = common.narrowed();
-    published.tables.topic_ids(&mut |ids| {
-        for topic in &metadata.topics {
-            if let Some(name) = &topic.name {
-                ids.learn(*topic.topic_id.as_bytes(), name);
-            }
-        }
-    });
-    published.tables.topic_names(&mut |known| {
-        let before = known.generation();
-        known.learn(
-            metadata
-                .topics
-                .iter()
-                .filter_map(|topic| topic.name.as_ref().map(|name| &***name)),
-        );
-        if known.names().is_none() && known.generation() != before {
-            tracing::warn!(
-                topics = metadata.topics.len(),
-                most = TOPIC_NAMES_MAX,
-                "the cluster has more topics than patterns of subscriptions are resolved against"
-            );
-        }
-    });
+    learn_topics(&metadata, &published.tables);
     let mut cluster = Cluster {
         bootstrap,
         ..Cluster::default()
