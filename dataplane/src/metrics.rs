@@ -27,6 +27,7 @@ pub struct Metrics {
     masked_fields: AtomicU64,
     unmaskable_values: AtomicU64,
     self_checks: AtomicU64,
+    compiled_patterns: AtomicU64,
     link_up: AtomicBool,
     revision: AtomicU64,
     immutable_violations: AtomicU64,
@@ -51,6 +52,7 @@ impl Default for Metrics {
             masked_fields: AtomicU64::new(0),
             unmaskable_values: AtomicU64::new(0),
             self_checks: AtomicU64::new(0),
+            compiled_patterns: AtomicU64::new(0),
             link_up: AtomicBool::new(false),
             revision: AtomicU64::new(0),
             immutable_violations: AtomicU64::new(0),
@@ -87,6 +89,8 @@ impl Metrics {
             .fetch_add(counts.unmaskable_values, Ordering::Relaxed);
         self.self_checks
             .fetch_add(counts.self_checks, Ordering::Relaxed);
+        self.compiled_patterns
+            .fetch_add(counts.compiled_patterns, Ordering::Relaxed);
     }
 
     pub(crate) fn evidence_refused(&self) {
@@ -166,6 +170,11 @@ impl Metrics {
             "mask_self_checks",
             "Masked values parsed again by a second parser.",
             self.self_checks.load(Ordering::Relaxed),
+        );
+        counter(
+            "compiled_patterns",
+            "Patterns of subscriptions that were compiled, or tried.",
+            self.compiled_patterns.load(Ordering::Relaxed),
         );
         let active = opened - closed.values().sum::<u64>().min(opened);
         let link = u8::from(self.link_up.load(Ordering::Relaxed));

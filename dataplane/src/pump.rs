@@ -190,10 +190,17 @@ async fn request_round(
     }
     connection.kick.notify();
     buffer.consume();
-    refused.map_or(Ok(()), Err)
+    if let Some(close) = refused {
+        return Err(close);
+    }
+    // Settling and writing have mostly waited, and need not have.
+    if outbox.gives_way() {
+        reactor_yield().await;
+    }
+    Ok(())
 }
 
-/// Hands each complete frame to the session, as long as it has room for one more.
+/// Hands each complete frame to the session, as long as it takes one more.
 fn decide_frames(
     shard: &Rc<ShardState>,
     connection: &Connection,
@@ -202,7 +209,7 @@ fn decide_frames(
 ) -> Option<Close> {
     let environment = shard.environment();
     let mut session = connection.session.borrow_mut();
-    while session.has_room() {
+    while session.takes_more(outbox) {
         match buffer.frame(session.client_frame_bytes_max()) {
             Ok(None) => break,
             Ok(Some(range)) => {
@@ -252,6 +259,9 @@ async fn answer_round(
     shard.mask_scratch.borrow_mut().give_back(outbox);
     connection.room.notify();
     if !idle {
+        if outbox.gives_way() {
+            reactor_yield().await;
+        }
         return Ok(());
     }
     if connection.is_closing() {
@@ -277,7 +287,7 @@ async fn take_answers(
     outbox: &mut Outbox,
     account: &mut Account,
 ) -> Result<(), Close> {
-    while outbox.held_bytes() < ANSWER_ROUND_BYTES_MAX {
+    while outbox.held_bytes() < ANSWER_ROUND_BYTES_MAX && !outbox.gives_way() {
         let range = match buffer.frame(limits::FRAME_BYTES_MAX) {
             Ok(None) => break,
             Ok(Some(range)) => range,

@@ -1,6 +1,7 @@
 //! The enforcement point: asks policy about each resource that a request names, and remembers every answer.
 
 mod producers;
+mod topics;
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
 use sluice_policy::{
     Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
-    Revision, Rights, TopicChange,
+    Rights, TopicChange,
 };
 use uuid::Uuid;
 
@@ -17,9 +18,8 @@ use crate::environment::{Environment, Snapshot};
 use crate::forward::Permits;
 use crate::memory::{AskedTopic, Memory};
 use crate::order_gate::Stream;
+use crate::outbox::Work;
 use crate::record::{Asked, Delivered, Refusal};
-use crate::registry::TopicNames;
-use crate::subscriptions::Subscriptions;
 
 /// The reason code of a write that waits for a person.
 pub(crate) const APPROVAL_AWAITED: &str = "approval-awaited";
@@ -87,6 +87,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) delivered: Vec<Delivered>,
     pub(crate) unacknowledged: bool,
+    pub(crate) work: Work,
     durability: sluice_policy::Durability,
     memory: &'a mut Memory,
 }
@@ -115,6 +116,7 @@ impl<'a> Asker<'a> {
             refusals: Vec::new(),
             delivered: Vec::new(),
             unacknowledged: false,
+            work: Work::default(),
             durability: sluice_policy::Durability::Written,
             memory,
         }
@@ -264,17 +266,6 @@ impl<'a> Asker<'a> {
             .push(Asked::new(operation, ResourceRef::Topic(topic)));
     }
 
-    /// A subscription that is not resolved to topics.
-    pub(crate) fn unresolved(&mut self, group: &str, code: &'static str, text: String) -> Denial {
-        let resource = ResourceRef::Group(group);
-        self.refusals
-            .push(Refusal::new(Operation::Read, resource, code, &text));
-        Denial {
-            reason: Reason::NotPermitted,
-            text,
-        }
-    }
-
     /// Something that the gateway does not serve to anybody.
     pub(crate) fn withheld(&mut self, what: &str) -> Denial {
         let text = format!("the gateway does not serve {what}");
@@ -343,23 +334,6 @@ impl<'a> Asker<'a> {
 
     pub(crate) fn may_describe_topic(&self, name: &str) -> bool {
         self.topic_set(name).contains(Operation::Describe)
-    }
-
-    /// The first topic that does not sort before `from` and may be described, of those that brokers have named.
-    pub(crate) fn describable_from(&self, from: &str) -> Option<Arc<str>> {
-        let mut names: Vec<Arc<str>> = Vec::new();
-        // Many may be asked about: not while the table is locked.
-        self.environment.shared.topic_ids(&mut |ids| {
-            let found = ids.all_names().filter(|name| &***name >= from);
-            names.extend(found.cloned());
-        });
-        let mut first: Option<Arc<str>> = None;
-        for name in names {
-            if first.as_ref().is_none_or(|first| name < *first) && self.may_describe_topic(&name) {
-                first = Some(name);
-            }
-        }
-        first
     }
 
     pub(crate) fn may_describe_configs(&self, topic: &str) -> bool {
@@ -468,25 +442,6 @@ impl<'a> Asker<'a> {
             },
         };
         Some(AskedTopic::new(key, name))
-    }
-
-    // Subscriptions.
-
-    /// The cluster's topics, as they are known now.
-    pub(crate) fn topic_names(&self) -> TopicNames {
-        let mut names = TopicNames::default();
-        self.environment
-            .shared
-            .topic_names(&mut |known| names = known.clone());
-        names
-    }
-
-    pub(crate) fn revision(&self) -> Revision {
-        self.snapshot.tables.revision()
-    }
-
-    pub(crate) fn subscriptions(&mut self) -> &mut Subscriptions {
-        &mut self.memory.subscriptions
     }
 
     // Evidence of what goes on.

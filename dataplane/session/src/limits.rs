@@ -85,7 +85,8 @@ pub const APPROVAL_THROTTLE_MS_MAX: u32 = 1_000;
 /// Memory for evidence that a connection keeps from step to step; what a request of very many partitions took is given back.
 pub const EVIDENCE_BYTES_KEPT: usize = 64 * 1024;
 
-/// Memory of the subscriptions that one session remembers. A member whose own does not fit says it with each heartbeat.
+/// Memory of the subscriptions that one session remembers, their compiled patterns included. A member whose own does not fit
+/// says it with each heartbeat.
 pub const SESSION_SUBSCRIPTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes of one text (client id, reason) kept in evidence; the rest is cut.
@@ -108,6 +109,10 @@ const _: () = assert!(100 * PRODUCER_IDS_CLAIMED_MAX <= PRODUCER_IDS_MAX);
 const _: () = assert!(UNAUTHENTICATED_FRAME_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () =
     assert!(SUBSCRIPTION_TOPICS_MAX <= TOPIC_NAMES_MAX && TOPIC_NAMES_MAX <= TOPIC_IDS_MAX);
+const _: () = assert!(
+    SESSION_SUBSCRIPTIONS_MAX * (PATTERN_DFA_BYTES_MAX + PATTERN_BYTES_MAX)
+        < SESSION_SUBSCRIPTION_BYTES_MAX
+);
 const _: () = assert!((MASKED_FETCH_BYTES_MAX as usize) < FRAME_BYTES_MAX);
 const _: () = assert!(MASKED_FETCH_BYTES_MAX <= FETCH_BYTES_MAX);
 const _: () = assert!(2 * MASKED_FETCH_BYTES_MAX as usize <= SPARE_BUFFERS_BYTES_MAX);

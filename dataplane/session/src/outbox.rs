@@ -42,6 +42,7 @@ pub struct Outbox {
     pub(crate) counts: Counts,
     /// Something could not be recorded: nothing of this step may go on.
     pub(crate) unrecorded: bool,
+    gives_way: bool,
 }
 
 /// What a step did, for the metrics.
@@ -59,6 +60,15 @@ pub struct Counts {
     pub unmaskable_values: u64,
     /// Masked values that a second parser checked.
     pub self_checks: u64,
+    /// Patterns of subscriptions that were compiled, or tried.
+    pub compiled_patterns: u64,
+}
+
+/// What one frame took beside its own length.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    pub(crate) compiled_patterns: u64,
+    pub(crate) gives_way: bool,
 }
 
 impl Default for Outbox {
@@ -72,6 +82,7 @@ impl Default for Outbox {
             owned_bytes: 0,
             counts: Counts::default(),
             unrecorded: false,
+            gives_way: false,
         }
     }
 }
@@ -101,10 +112,22 @@ impl Outbox {
         self.evidence.is_empty() && self.unreceipted.is_empty() && self.released.is_empty()
     }
 
+    /// Whether a frame of this step took so long that others shall have their turn before the next one.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.gives_way
+    }
+
     /// Memory of the bytes that the session wrote.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.owned_bytes.saturating_add(self.evidence.capacity())
+    }
+
+    pub(crate) fn worked(&mut self, work: Work) {
+        let compiled = self.counts.compiled_patterns;
+        self.counts.compiled_patterns = compiled.saturating_add(work.compiled_patterns);
+        self.gives_way |= work.gives_way;
     }
 
     pub(crate) fn push(&mut self, unreceipted: Unreceipted) {
@@ -141,5 +164,6 @@ impl Outbox {
         self.owned_bytes = 0;
         self.counts = Counts::default();
         self.unrecorded = false;
+        self.gives_way = false;
     }
 }

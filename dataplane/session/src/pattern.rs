@@ -29,8 +29,11 @@ pub(crate) enum PatternError {
     Large,
 }
 
-/// A compiled pattern.
-pub(crate) struct Pattern(dense::DFA<Vec<u32>>);
+/// A compiled pattern, with the text that it was compiled from.
+pub(crate) struct Pattern {
+    text: Box<str>,
+    automaton: dense::DFA<Vec<u32>>,
+}
 
 impl Pattern {
     pub(crate) fn compile(text: &str) -> Result<Self, PatternError> {
@@ -71,21 +74,35 @@ impl Pattern {
         dense::Builder::new()
             .configure(config)
             .build_from_nfa(&nfa)
-            .map(Self)
+            .map(|automaton| Self {
+                text: text.into(),
+                automaton,
+            })
             .map_err(|_| PatternError::Large)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Memory that it takes for as long as it is kept.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            .saturating_add(self.text.len())
+            .saturating_add(self.automaton.memory_usage())
     }
 
     /// Whether all of `name` matches.
     pub(crate) fn matches(&self, name: &str) -> bool {
         let input = Input::new(name).anchored(Anchored::Yes).earliest(true);
         // The search cannot fail: this automaton has no byte at which it gives up.
-        matches!(self.0.try_search_fwd(&input), Ok(Some(_)))
+        matches!(self.automaton.try_search_fwd(&input), Ok(Some(_)))
     }
 }
 
 impl std::fmt::Debug for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pattern").finish_non_exhaustive()
+        f.debug_tuple("Pattern").field(&self.text).finish()
     }
 }
 

@@ -109,6 +109,13 @@ impl Session {
             && self.in_flight.bytes() < limits::IN_FLIGHT_BYTES_MAX
     }
 
+    /// Whether the step that `out` is of takes one more frame of the client. If it does not, and there is room, others have a
+    /// turn before the next step.
+    #[must_use]
+    pub fn takes_more(&self, out: &Outbox) -> bool {
+        self.has_room() && !out.gives_way()
+    }
+
     /// Memory that waits in the session for answers, or for their turn, and what members of groups have subscribed to.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -338,8 +345,10 @@ impl Session {
             refusals,
             unacknowledged,
             gate_passes,
+            work,
             ..
         } = ask;
+        out.worked(work);
         let scribe = scribe(
             self.id,
             &self.client_id,
@@ -456,8 +465,10 @@ impl Session {
         let Asker {
             delivered,
             refusals,
+            work,
             ..
         } = ask;
+        out.worked(work);
         let scribe = scribe(
             self.id,
             &self.client_id,

@@ -4,11 +4,13 @@
 //! No other session is asked. Who comes back on a new connection is made to say all of it again (`apis::subscription`).
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_policy::Revision;
 
 use crate::limits::{SESSION_SUBSCRIPTION_BYTES_MAX, SESSION_SUBSCRIPTIONS_MAX};
+use crate::pattern::Pattern;
 
 /// A member of a group, by the id that it chose itself (KIP-1082).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,8 @@ pub(crate) struct MemberKey {
 pub(crate) struct Subscription {
     /// The topics that it named, in order.
     pub(crate) names: Vec<Arc<str>>,
-    pub(crate) pattern: Option<String>,
+    /// Compiled once, for it is resolved anew whenever topics or policy change.
+    pub(crate) pattern: Option<Rc<Pattern>>,
     /// `None` without a pattern, and where the broker may not have taken what it was told.
     pub(crate) told: Option<Told>,
 }
@@ -41,7 +44,8 @@ impl Subscription {
         let names: usize = self.names.iter().map(|name| name.len()).sum();
         let told = self.told.as_ref().map_or(0, |told| told.names.len());
         let references = self.names.len().saturating_add(told);
-        let pattern = self.pattern.as_ref().map_or(0, String::len);
+        // In full for each member, although members with the same pattern share it.
+        let pattern = self.pattern.as_ref().map_or(0, |pattern| pattern.bytes());
         names
             .saturating_add(pattern)
             .saturating_add(references.saturating_mul(size_of::<Arc<str>>()))
@@ -91,6 +95,13 @@ impl Subscriptions {
             let less = before.saturating_sub(subscription.bytes());
             self.bytes = self.bytes.saturating_sub(less);
         }
+    }
+
+    /// The pattern of any of them that was compiled from `text`.
+    pub(crate) fn compiled(&self, text: &str) -> Option<Rc<Pattern>> {
+        let members = self.members.iter();
+        let mut patterns = members.filter_map(|(_, known)| known.pattern.as_ref());
+        patterns.find(|pattern| pattern.text() == text).cloned()
     }
 
     /// Memory of all of them.

@@ -165,3 +165,31 @@ fn members_with_long_ids_are_held_within_limits_and_in_the_sum() {
     assert!(said > 3 << 20, "{said} bytes said to be held");
     assert!(said < 32 << 20, "{said} bytes said to be held");
 }
+
+#[test]
+fn a_compiled_pattern_is_held_within_limits_and_in_the_sum() {
+    use kafka_protocol::messages::ConsumerGroupHeartbeatRequest;
+    let mut rig = Rig::authenticated("reader");
+    // Near the largest that are taken, and for each member another one.
+    let pattern = |n: usize| format!("(?:orders-{n}|.*a.{{9}})");
+    let heartbeat = |n: usize| {
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(frames::text("g-1").into())
+            .with_member_id(frames::text(&format!("m-{n}")))
+            .with_subscribed_topic_names(Some(vec![]))
+            .with_subscribed_topic_regex(Some(frames::text(&pattern(n))));
+        frame(1, n, &request)
+    };
+    for n in 0..limits::SESSION_SUBSCRIPTIONS_MAX {
+        let before = rig.session.held_bytes();
+        let kept = kept_bytes(|| assert!(!rig.client(heartbeat(n)).forwarded.is_empty()));
+        let said = rig.session.held_bytes() - before;
+        assert!(kept > 100_000, "{kept} bytes for {}", pattern(n));
+        assert!(kept <= said + 4_096, "{kept} bytes kept, {said} said");
+    }
+    let before = rig.session.held_bytes();
+    // One more, and the oldest goes.
+    let n = limits::SESSION_SUBSCRIPTIONS_MAX;
+    assert!(!rig.client(heartbeat(n)).forwarded.is_empty());
+    assert!(rig.session.held_bytes() < before + 32 * 1024);
+}

@@ -3,6 +3,7 @@
 //! As a broker does it (`TopicRegexResolver` of Kafka 4.4), a pattern stands for the topics whose whole name matches and
 //! which the member may Describe; Read is asked when it fetches. The broker is told their names and never sees a pattern.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, TopicName};
@@ -24,6 +25,8 @@ pub(super) struct Unsettled {
 struct Stated {
     names: Option<Vec<Arc<str>>>,
     pattern: Option<String>,
+    /// The same, if this session has compiled it already.
+    compiled: Option<Rc<Pattern>>,
 }
 
 /// Leaves in `request` what the broker shall know: no pattern, and names where they are new to it. Returns the member if its
@@ -32,13 +35,17 @@ pub(super) fn settle(
     ask: &mut Asker<'_>,
     request: &mut ConsumerGroupHeartbeatRequest,
 ) -> Result<Option<MemberKey>, Unsettled> {
+    // To the broker too, no pattern is "as before", and there never was one.
+    let pattern = request
+        .subscribed_topic_regex
+        .take()
+        .map(|text| text.to_string());
     let stated = Stated {
         names: request.subscribed_topic_names.as_deref().map(in_order),
-        // To the broker too, none is "as before", and there never was one.
-        pattern: request
-            .subscribed_topic_regex
-            .take()
-            .map(|text| text.to_string()),
+        compiled: pattern
+            .as_deref()
+            .and_then(|text| ask.subscriptions().compiled(text)),
+        pattern,
     };
     let key = MemberKey {
         group: request.group_id.to_string(),
@@ -113,9 +120,16 @@ fn resolve(
 ) -> Result<Subscription, Unsettled> {
     let group = request.group_id.to_string();
     let says_pattern = stated.pattern.is_some();
-    let pattern = match stated.pattern {
-        Some(pattern) => Some(pattern).filter(|pattern| !pattern.is_empty()),
-        None => before.pattern.clone(),
+    let pattern = match (stated.pattern, stated.compiled) {
+        (None, _) => before.pattern.clone(),
+        (Some(_), Some(compiled)) => Some(compiled),
+        (Some(text), None) if text.is_empty() => None,
+        (Some(text), None) => {
+            let compiled = ask.compile(&text);
+            Some(Rc::new(compiled.map_err(|error| {
+                refused(ask, &group, &format!("its pattern is refused: {error}"))
+            })?))
+        }
     };
     // Those that are named now were asked for already. Those named before are no more than a wish: if policy has changed,
     // the subscription goes on without them, as a pattern does.
@@ -137,14 +151,12 @@ fn resolve(
         pattern,
         told: None,
     };
-    let Some(text) = &subscription.pattern else {
+    let Some(pattern) = subscription.pattern.clone() else {
         if says_pattern && stated.names.is_none() {
             tell(ask, request, asked, &topics);
         }
         return Ok(subscription);
     };
-    let pattern = Pattern::compile(text)
-        .map_err(|error| refused(ask, &group, &format!("its pattern is refused: {error}")))?;
     let cluster = ask.topic_names();
     let Some(all) = cluster.names() else {
         // Java backs off and says all again, librdkafka repeats itself.
@@ -156,6 +168,8 @@ fn resolve(
             message: denial.message(),
         });
     };
+    // All of the cluster's topics are gone through.
+    ask.give_way();
     let matching = all
         .iter()
         .filter(|name| pattern.matches(name) && visible(ask, name));

@@ -374,8 +374,8 @@ impl ColdApi for DescribeTopicPartitions {
         }
         // In a list of all topics the cursor may name a hidden one. Brokers go on at the first topic that does not sort
         // before it, whether or not there is such a topic, so the next one that may be seen is as good a place, and
-        // tells nothing: all in between would be left out anyway. A topic that no broker has named here yet, some
-        // seconds old, is in the next list. Where the request names its topics the cursor is one of those names.
+        // tells nothing: all in between would be left out anyway. A topic that is not known here yet, some seconds old,
+        // is in the next list; in a cluster of more topics than are kept (`TOPIC_IDS_MAX`) this one ends here. Where the request names its topics the cursor is one of those names.
         if !pending.named
             && let Some(cursor) = &mut response.next_cursor
             && !ask.may_describe_topic(&cursor.topic_name)

@@ -405,3 +405,83 @@ fn a_pattern_of_a_foreign_group_is_denied_like_any_other_heartbeat() {
     let foreign = heartbeat(0, Some(&[]), Some("(")).with_group_id(GroupId(text("x")));
     assert_eq!(refused(&beat(&mut rig, &foreign)).0, 30);
 }
+
+/// Compiling a pattern may take milliseconds, and a client may send many of them at once.
+#[test]
+fn at_most_one_pattern_is_compiled_before_others_have_their_turn() {
+    let mut rig = Rig::authenticated("reader");
+    let again = heartbeat(1, None, None);
+    let mut sent = Vec::new();
+    for n in 0..40 {
+        // Every other one is not served, and every one is followed by heartbeats that say nothing.
+        let pattern = format!("orders{{{n}}}{}", if n % 2 == 0 { "" } else { "**" });
+        let joins = heartbeat(1, Some(&[]), Some(&pattern));
+        sent.push(frames::request(1, n, &joins));
+        sent.extend((0..3).map(|_| frames::request(1, n, &again)));
+    }
+    let (mut steps, mut compiled, mut rest) = (0, 0, &sent[..]);
+    while !rest.is_empty() {
+        let (round, taken) = rig.client_step(rest);
+        assert_eq!(round.closed, None);
+        assert!(round.compiled_patterns <= 1, "{round:?}");
+        assert_eq!(round.gives_way, round.compiled_patterns == 1);
+        rest = &rest[taken..];
+        steps += 1;
+        compiled += round.compiled_patterns;
+    }
+    assert_eq!(compiled, 40);
+    assert_eq!(steps, 41, "heartbeats that say nothing do not wait");
+}
+
+#[test]
+fn a_pattern_is_compiled_once_and_not_again_when_topics_or_policy_change() {
+    let mut rig = Rig::authenticated("reader");
+    let compiled = |rig: &mut Rig, member: &str, request: ConsumerGroupHeartbeatRequest| {
+        let round = beat(rig, &request.with_member_id(text(member)));
+        let names = told(&round);
+        answered(rig, 0);
+        (round.compiled_patterns, names)
+    };
+    let joins = || heartbeat(0, Some(&[]), Some("ord.*|cl.*"));
+    let again = || heartbeat(1, None, None);
+    let both = names(&["clicks", "orders"]);
+    assert_eq!(compiled(&mut rig, "m", joins()), (1, both.clone()));
+
+    learn(&rig, &["orders"]);
+    assert_eq!(compiled(&mut rig, "m", again()), (0, names(&["orders"])));
+    learn(&rig, &["orders", "clicks"]);
+    assert_eq!(compiled(&mut rig, "m", again()), (0, both.clone()));
+    let narrower = world::POLICY.replace("[orders, clicks, masked, masked-too]", "[clicks]");
+    rig.world.apply(&narrower);
+    assert_eq!(compiled(&mut rig, "m", again()), (0, names(&["clicks"])));
+    rig.world.apply(world::POLICY);
+    assert_eq!(compiled(&mut rig, "m", again()), (0, both.clone()));
+
+    // Said again, by a member that joins anew, or by another member of this connection.
+    let says = heartbeat(1, Some(&[]), Some("ord.*|cl.*"));
+    assert_eq!(compiled(&mut rig, "m", says), (0, both.clone()));
+    assert_eq!(compiled(&mut rig, "m", joins()), (0, both.clone()));
+    assert_eq!(compiled(&mut rig, "other", joins()), (0, both.clone()));
+
+    let another = heartbeat(1, None, Some("ord.*"));
+    assert_eq!(compiled(&mut rig, "m", another), (1, names(&["orders"])));
+    compiled(&mut rig, "other", heartbeat(-1, None, None));
+    assert_eq!(compiled(&mut rig, "other", joins()), (1, both));
+}
+
+/// A cluster may have many topics, and all are gone through.
+#[test]
+fn others_have_their_turn_after_a_pattern_was_resolved_again() {
+    let mut rig = joined("ord.*");
+    let again = heartbeat(1, None, None);
+    assert!(!beat(&mut rig, &again).gives_way);
+    learn(&rig, &["orders", "orders-2"]);
+    let frames = vec![frames::request(1, 4, &again); 3];
+    let (round, taken) = rig.client_step(&frames);
+    assert_eq!(
+        (taken, round.gives_way, round.compiled_patterns),
+        (1, true, 0)
+    );
+    let (round, taken) = rig.client_step(&frames[1..]);
+    assert_eq!((taken, round.gives_way), (2, false));
+}

@@ -47,6 +47,10 @@ pub struct Round {
     pub answers: Vec<Sent>,
     pub facts: Vec<Fact>,
     pub closed: Option<Close>,
+    /// Patterns of subscriptions that were compiled.
+    pub compiled_patterns: u64,
+    /// Others have a turn after it.
+    pub gives_way: bool,
 }
 
 impl Round {
@@ -169,11 +173,29 @@ impl Rig {
 
     /// Frames of the client that were read at once.
     pub fn client_round(&mut self, frames: &[Vec<u8>]) -> Round {
+        self.client_taking(frames, |_, _| true).0
+    }
+
+    /// As many of the frames as are taken before others have a turn, and how many those are.
+    pub fn client_step(&mut self, frames: &[Vec<u8>]) -> (Round, usize) {
+        self.client_taking(frames, Session::takes_more)
+    }
+
+    fn client_taking(
+        &mut self,
+        frames: &[Vec<u8>],
+        takes: impl Fn(&Session, &Outbox) -> bool,
+    ) -> (Round, usize) {
+        let mut taken = 0;
         let mut round = Round::default();
         let mut out = Outbox::default();
         let mut buffer = vec![0xEE; PADDING];
         let mut closed = None;
         for frame in frames {
+            if !takes(&self.session, &out) {
+                break;
+            }
+            taken += 1;
             let at = buffer.len();
             buffer.extend_from_slice(frame);
             let result = self.session.client_frame(
@@ -210,7 +232,7 @@ impl Rig {
         }
         round.closed = round.closed.take().or(closed);
         self.drain(&mut round);
-        round
+        (round, taken)
     }
 
     /// One answer of the broker.
@@ -268,6 +290,8 @@ impl Rig {
         let facts = facts::decode(out.evidence());
         assert_eq!(facts.len() as u64, out.counts().records);
         round.facts.extend(facts);
+        round.compiled_patterns += out.counts().compiled_patterns;
+        round.gives_way |= out.gives_way();
         if let Err(close) = self.session.release(out) {
             round.closed = Some(close);
         }
