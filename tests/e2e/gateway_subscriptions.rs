@@ -1,11 +1,15 @@
 //! Subscriptions by a pattern that the client leaves to its broker (KIP-848), and that the gateway resolves.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Duration;
 
+use kafka_protocol::messages::{ApiVersionsRequest, ConsumerGroupHeartbeatRequest};
+use kafka_protocol::protocol::StrBytes;
 use serde_json::{Value, json};
 use sluice_tests::{Client, Driver, Kafka, Oidc, Records, SluiceOptions, unique, wait_for};
 
+use crate::equivalence::wire::{Connection, Exchange, Login};
 use crate::gateway::{close, document, group, sluice_with_policy};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -108,4 +112,39 @@ fn a_pattern_that_is_none_is_told_to_the_client() {
     });
     assert_eq!(code, INVALID_REGULAR_EXPRESSION);
     close(reader.driver, &reader.client, &reader.name);
+}
+
+/// All in one write: that others are answered meanwhile is not for want of the next frame.
+#[test]
+fn others_on_the_shard_are_answered_between_the_patterns_of_one_client() {
+    const PATTERNS_COUNT: u64 = 900;
+    let oidc = Oidc::shared();
+    let sluice = sluice_with_policy(&SluiceOptions {
+        shards_count: 1,
+        ..SluiceOptions::default()
+    });
+    let address = format!("127.0.0.1:{}", sluice.bootstrap_port());
+    let mut bystander = Connection::new(&address, Login::Token(oidc.token("svc-orders")));
+    let ask = ApiVersionsRequest::default();
+    assert_eq!(bystander.call(0, &ask).error_code, 0);
+
+    let token = oidc.token("analytics-clear");
+    let mut busy = Connection::new(&address, Login::Token(token)).into_stream();
+    // Its automaton is found to be too large when most of the memory for it is in use, and is not remembered.
+    let costly = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(StrBytes::from_string(group()).into())
+        .with_member_id("m".into())
+        .with_subscribed_topic_names(Some(Vec::new()))
+        .with_subscribed_topic_regex(Some(".*a.{15}".into()));
+    let frames = Exchange::new(1, &costly)
+        .frame()
+        .repeat(usize::try_from(PATTERNS_COUNT).expect("few"));
+    busy.write_all(&frames).expect("the gateway reads");
+    let compiled = || sluice.metric("sluice_compiled_patterns_total");
+    wait_for("the first pattern", PATIENCE, || {
+        compiled().filter(|count| *count > 0)
+    });
+    assert_eq!(bystander.call(0, &ask).error_code, 0);
+    let compiled = compiled().expect("a number");
+    assert!(compiled < PATTERNS_COUNT, "it waited for all of them");
 }
