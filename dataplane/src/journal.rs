@@ -32,6 +32,9 @@ const _: () = assert!(PENDING_BYTES_MAX as u64 <= SEGMENT_BYTES);
 const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rounds and full segments that may wait for the journal's thread.
 const WORK_MAX: usize = 4_096;
+/// Buffers of rounds that wait to be filled again, and the largest that does.
+const SPENT_MAX: usize = 128;
+const SPENT_BYTES_MAX: usize = 64 * 1024;
 /// How often the journal's thread looks for rounds, while they come and after.
 const BUSY_POLL: Duration = Duration::from_millis(10);
 const IDLE_POLL: Duration = Duration::from_millis(100);
@@ -81,6 +84,8 @@ struct Inner {
     written: u64,
     failed: Option<JournalError>,
     waiters: Vec<(u64, Waker)>,
+    /// Empty; takes turns with `waiters`.
+    woken: Vec<(u64, Waker)>,
 }
 
 /// What connects a shard with its journal's thread.
@@ -90,6 +95,8 @@ pub(crate) struct JournalEnd {
     first_leaf: u64,
     segment: Arc<Mutex<Option<SegmentFile>>>,
     work: Sender<Work>,
+    /// Buffers of rounds that the thread has taken in.
+    spent: Receiver<Vec<u8>>,
     spare: Arc<Mutex<Option<SpareSegment>>>,
     log: Arc<JournalLog>,
 }
@@ -158,6 +165,7 @@ impl Journal {
             written: 0,
             failed: None,
             waiters: Vec::new(),
+            woken: Vec::new(),
         };
         Self {
             end,
@@ -236,10 +244,14 @@ impl Journal {
                 tracing::error!("no evidence can be recorded, so nothing is forwarded: {error}");
                 self.inner.borrow_mut().failed = Some(error);
             }
-            let waiters = std::mem::take(&mut self.inner.borrow_mut().waiters);
-            for (_, waker) in waiters {
+            let mut waiters = {
+                let inner = &mut *self.inner.borrow_mut();
+                std::mem::replace(&mut inner.waiters, std::mem::take(&mut inner.woken))
+            };
+            for (_, waker) in waiters.drain(..) {
                 waker.wake();
             }
+            self.inner.borrow_mut().woken = waiters;
             if self.stopping.get() && self.inner.borrow().pending.is_empty() {
                 if let Some(segment) = self.inner.borrow_mut().segment.take()
                     && let Err(error) = self.end.send(Work::Seal(segment))
@@ -272,7 +284,8 @@ impl Journal {
         if waiting_count + 2 > WORK_MAX {
             return Err(JournalError::Full);
         }
-        let frames = std::mem::take(&mut inner.pending);
+        let empty = self.end.spent.try_recv().unwrap_or_default();
+        let frames = std::mem::replace(&mut inner.pending, empty);
         let left = inner.segment.as_ref().map_or(0, SegmentFile::bytes_left);
         if left < frames.len() as u64 {
             let next = self.end.next_segment(inner.next_leaf)?;
@@ -369,6 +382,7 @@ impl JournalWriter {
         let first_leaf = writer.next_leaf();
         let segment = SegmentFile::create(&dir, first_leaf, SEGMENT_BYTES)?;
         let (work, taken) = bounded(WORK_MAX);
+        let (give_back, spent) = bounded(SPENT_MAX);
         let spare = Arc::new(Mutex::new(None));
         let (stop, stopped) = bounded(1);
         let thread = {
@@ -376,7 +390,9 @@ impl JournalWriter {
             std::thread::Builder::new()
                 .name(format!("journal-{shard}"))
                 .spawn(move || {
-                    if let Err(error) = keep(&mut writer, &taken, &stopped, &log, &spare) {
+                    if let Err(error) =
+                        keep(&mut writer, &taken, &give_back, &stopped, &log, &spare)
+                    {
                         log.dead.store(true, Ordering::Release);
                         metrics.evidence_refused();
                         tracing::error!(shard, "the evidence log is not signed any more: {error}");
@@ -391,6 +407,7 @@ impl JournalWriter {
             first_leaf,
             segment: Arc::new(Mutex::new(Some(segment))),
             work,
+            spent,
             spare,
             log: log.clone(),
         };
@@ -414,6 +431,7 @@ impl JournalWriter {
 fn keep(
     writer: &mut LogWriter,
     work: &Receiver<Work>,
+    give_back: &Sender<Vec<u8>>,
     stopped: &Receiver<()>,
     log: &JournalLog,
     spare: &Mutex<Option<SpareSegment>>,
@@ -436,10 +454,15 @@ fn keep(
         };
         match taken {
             Ok(Work::Round {
-                frames,
+                mut frames,
                 ticket: written,
             }) => {
                 writer.ingest_frames(&frames)?;
+                if frames.capacity() <= SPENT_BYTES_MAX {
+                    frames.clear();
+                    // Where there is no room the shard has enough of them.
+                    let _ = give_back.try_send(frames);
+                }
                 ticket = written;
                 dirty = true;
                 if !work.is_empty() {

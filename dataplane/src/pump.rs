@@ -20,6 +20,9 @@ use crate::limits::ANSWER_ROUND_BYTES_MAX;
 use crate::net::{Arrived, Stream, reactor_yield};
 use crate::shard_state::ShardState;
 
+/// Runs of bytes that one write takes.
+const SLICES_MAX: usize = 16;
+
 /// What an idle TLS connection waits with; its buffer comes from the shard once bytes are there.
 const FIRST_BYTES: usize = 256;
 
@@ -363,32 +366,31 @@ async fn settle(
 
 /// Sends pieces in order, runs of the read buffer joined, with as few writes as the kernel allows.
 async fn write_pieces(stream: &Stream, bytes: &[u8], pieces: &[Piece]) -> io::Result<()> {
-    const SLICES_MAX: usize = 64;
-    let mut joined: Vec<&[u8]> = Vec::with_capacity(pieces.len());
-    let mut last_end = usize::MAX;
-    for piece in pieces {
-        match piece {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let mut count = 0;
+    let mut pieces = pieces.iter().peekable();
+    while let Some(piece) = pieces.next() {
+        let run = match piece {
+            Piece::Owned(owned) => owned,
             Piece::Read { start, end } => {
-                let run = bytes.get(*start..*end).ok_or(io::ErrorKind::InvalidInput)?;
-                match joined.last_mut() {
-                    Some(last) if last_end == *start => {
-                        *last = bytes
-                            .get(start - last.len()..*end)
-                            .ok_or(io::ErrorKind::InvalidInput)?;
-                    }
-                    _ => joined.push(run),
+                let mut end = *end;
+                while let Some(Piece::Read { end: next, .. }) = pieces
+                    .next_if(|next| matches!(next, Piece::Read { start, .. } if *start == end))
+                {
+                    end = *next;
                 }
-                last_end = *end;
+                bytes.get(*start..end).ok_or(io::ErrorKind::InvalidInput)?
             }
-            Piece::Owned(owned) => {
-                joined.push(owned);
-                last_end = usize::MAX;
-            }
+        };
+        if let Some(slice) = slices.get_mut(count) {
+            *slice = IoSlice::new(run);
+            count += 1;
         }
-    }
-    for run in joined.chunks(SLICES_MAX) {
-        let mut slices: Vec<IoSlice<'_>> = run.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        stream.write_vectored_all(&mut slices).await?;
+        if count == SLICES_MAX || pieces.peek().is_none() {
+            let filled = slices.get_mut(..count).unwrap_or_default();
+            stream.write_vectored_all(filled).await?;
+            count = 0;
+        }
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use sluice_bench::Table;
 use sluice_kafka::api::PRODUCE;
 use sluice_policy::{
-    Answer, Decision, Operation, ResourceRef, Revision, Rights, Source, Tables, compile, explain,
-    parse,
+    Answer, Decision, KnownTopic, Operation, ResourceRef, Revision, Rights, Source, Tables,
+    compile, explain, parse,
 };
 
 /// Roles of other people, so that the tables are not tiny.
@@ -34,15 +34,14 @@ pub(crate) fn topic(table: Table<'static>) -> Table<'static> {
         })
         .unwrap();
     let rights: &'static Rights = Box::leak(Box::new(tables.rights(&bound.roles)));
-    let access = tables.topic(rights, TOPIC);
-    let decide =
-        move || tables.decide_topic(rights, PRODUCE, Operation::Write, black_box(TOPIC), &access);
+    let known: &'static KnownTopic = Box::leak(Box::new(tables.know(rights, TOPIC.into())));
+    let decide = move || tables.decide_known(rights, PRODUCE, Operation::Write, black_box(known));
     assert!(matches!(decide(), Decision::Allow(_)));
     table
-        .with("decide_topic, remembered", move || allowed(&decide()))
-        .with("topic and decide_topic, first time", move || {
-            let access = tables.topic(rights, black_box(TOPIC));
-            allowed(&tables.decide_topic(rights, PRODUCE, Operation::Write, TOPIC, &access))
+        .with("decide_known, remembered", move || allowed(&decide()))
+        .with("decide, first time", move || {
+            let topic = ResourceRef::Topic(black_box(TOPIC));
+            allowed(&tables.decide(rights, PRODUCE, Operation::Write, topic))
         })
         .with("explain, the slow twin", move || {
             let resource = ResourceRef::Topic(black_box(TOPIC));

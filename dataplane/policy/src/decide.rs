@@ -67,6 +67,11 @@ impl TopicAccess {
         self.class
     }
 
+    /// Whether it was said under the revision with this tag.
+    pub(crate) const fn is_of(&self, revision_tag: u32) -> bool {
+        self.revision_tag == revision_tag
+    }
+
     /// The plan that records pass through on their way to this session.
     #[must_use]
     pub const fn mask(&self) -> Option<MaskPlanId> {
@@ -75,7 +80,8 @@ impl TopicAccess {
 }
 
 /// What nobody may do to an immutable topic, whatever its roles and the request say.
-const NEVER_ON_IMMUTABLE: OperationSet = OperationSet::of(&[Operation::Delete, Operation::Alter]);
+pub(crate) const NEVER_ON_IMMUTABLE: OperationSet =
+    OperationSet::of(&[Operation::Delete, Operation::Alter]);
 
 /// The API that asks for the same operation as DeleteTopics.
 const DELETE_RECORDS: i16 = 21;
@@ -251,19 +257,12 @@ impl Tables {
         if is_internal_topic(name) {
             return Decision::Deny(Reason::InternalTopic);
         }
-        if access.denied.contains(operation) {
-            return Decision::Deny(self.denying(rights, roles::TOPICS, operation, name));
-        }
-        if !access.granted.contains(operation) {
-            return Decision::Deny(Reason::NotPermitted);
+        if !access.granted().contains(operation) {
+            return Decision::Deny(self.why_not(rights, operation, name, access));
         }
         let immutable = self.immutability(access.class);
         if immutable == Immutability::Immutable && NEVER_ON_IMMUTABLE.contains(operation) {
-            let cause = match operation {
-                Operation::Delete if api == DELETE_RECORDS => ImmutableCause::RecordsDeleted,
-                Operation::Delete => ImmutableCause::TopicDeleted,
-                _ => ImmutableCause::PartitionsChanged,
-            };
+            let cause = never_cause(api, operation);
             return Decision::Deny(Reason::Immutable(access.class, cause));
         }
         let obligations = self.obligations(operation, access, immutable);
@@ -313,7 +312,7 @@ impl Tables {
     }
 
     /// Why nothing can be allowed at all, if so.
-    fn unready(&self, rights: &Rights) -> Option<Reason> {
+    pub(crate) fn unready(&self, rights: &Rights) -> Option<Reason> {
         if rights.revision != self.revision() {
             Some(Reason::StaleRights)
         } else if rights.roles.is_empty() {
@@ -323,12 +322,38 @@ impl Tables {
         }
     }
 
+    /// Why an operation that is not granted is not.
+    pub(crate) fn why_not(
+        &self,
+        rights: &Rights,
+        operation: Operation,
+        name: &str,
+        access: &TopicAccess,
+    ) -> Reason {
+        match access.denied.contains(operation) {
+            true => self.denying(rights, roles::TOPICS, operation, name),
+            false => Reason::NotPermitted,
+        }
+    }
+
     fn obligations(
         &self,
         operation: Operation,
         access: &TopicAccess,
         immutable: Immutability,
     ) -> Obligations {
+        let changes = matches!(Duty::of(operation), Some(Duty::Produce | Duty::Administer));
+        let owed = self.owed(access);
+        Obligations {
+            mask: owed.mask.filter(|_| operation == Operation::Read),
+            approval: owed.approval.filter(|_| changes),
+            immutable,
+            ..owed
+        }
+    }
+
+    /// What the topic's masks and classes want of all operations together.
+    pub(crate) fn owed(&self, access: &TopicAccess) -> Obligations {
         let row = u32::from(access.class.get());
         let durability =
             match self.word(Section::Classes, row, classes::FLAGS) >> classes::DURABILITY_SHIFT {
@@ -336,13 +361,11 @@ impl Tables {
                 1 => Durability::Written,
                 _ => Durability::Synced,
             };
-        let changes = matches!(Duty::of(operation), Some(Duty::Produce | Duty::Administer));
         Obligations {
-            mask: access.mask.filter(|_| operation == Operation::Read),
-            approval: approval(self.word(Section::Classes, row, classes::APPROVAL))
-                .filter(|_| changes),
+            mask: access.mask,
+            approval: approval(self.word(Section::Classes, row, classes::APPROVAL)),
             durability,
-            immutable,
+            immutable: self.immutability(access.class),
         }
     }
 
@@ -456,6 +479,15 @@ impl Tables {
     }
 }
 
+/// What an operation that no class of immutable topics suffers would do.
+pub(crate) fn never_cause(api: i16, operation: Operation) -> ImmutableCause {
+    match operation {
+        Operation::Delete if api == DELETE_RECORDS => ImmutableCause::RecordsDeleted,
+        Operation::Delete => ImmutableCause::TopicDeleted,
+        _ => ImmutableCause::PartitionsChanged,
+    }
+}
+
 const NOTHING: (OperationSet, OperationSet) = (OperationSet::EMPTY, OperationSet::EMPTY);
 
 /// Allowed in the low half, denied in the high half.
@@ -478,7 +510,7 @@ fn plan_id(plan: u32) -> Option<MaskPlanId> {
 }
 
 /// Tells apart the revisions that a connection can come across; two in a row never share it.
-fn revision_tag(revision: Revision) -> u32 {
+pub(crate) fn revision_tag(revision: Revision) -> u32 {
     let incarnation = revision.incarnation ^ (revision.incarnation >> 32);
     (revision.number as u32) ^ (incarnation as u32).rotate_left(16)
 }

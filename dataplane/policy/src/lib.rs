@@ -43,6 +43,8 @@ mod fields;
 mod format;
 mod immutable;
 mod kind;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod known;
 pub mod limits;
 mod mask_plans;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -79,6 +81,7 @@ pub use immutable::{
     create_requirements, drift, immutable_verdict,
 };
 pub use kind::Kind;
+pub use known::KnownTopic;
 pub use operation::{Operation, OperationSet};
 pub use policy_set::{PolicySet, Source, parse, validate};
 pub use principal::{Bound, ControlRole, PrincipalKind};

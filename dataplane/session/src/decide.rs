@@ -3,23 +3,24 @@
 mod producers;
 mod topics;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
 use sluice_policy::{
-    Decision, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind, ResourceRef,
-    Rights, TopicChange,
+    Decision, KnownTopic, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind,
+    ResourceRef, Rights, TopicChange,
 };
 use uuid::Uuid;
 
 use crate::environment::{Environment, Snapshot};
 use crate::forward::Permits;
-use crate::memory::{AskedTopic, Memory};
+use crate::memory::{AskedTopic, Memory, Pools};
 use crate::order_gate::Stream;
 use crate::outbox::Work;
-use crate::record::{Asked, Delivered, Refusal};
+use crate::record::{Asked, Delivered, DenialId, Refusal};
 
 /// The reason code of a write that waits for a person.
 pub(crate) const APPROVAL_AWAITED: &str = "approval-awaited";
@@ -78,8 +79,8 @@ pub(crate) struct Asker<'a> {
     principal: &'a str,
     rights: &'a Rights,
     api_key: i16,
-    denial_id: &'a str,
-    permits: Vec<Permit>,
+    denial_id: DenialId,
+    pub(crate) permits: Vec<Permit>,
     names_nothing: bool,
     /// Batches that the order gate may forget once their request is forwarded.
     pub(crate) gate_passes: Vec<(Stream, i16, i32)>,
@@ -99,7 +100,7 @@ impl<'a> Asker<'a> {
         principal: &'a str,
         rights: &'a Rights,
         api_key: i16,
-        denial_id: &'a str,
+        denial_id: DenialId,
         memory: &'a mut Memory,
     ) -> Self {
         Self {
@@ -109,12 +110,12 @@ impl<'a> Asker<'a> {
             rights,
             api_key,
             denial_id,
-            permits: Vec::new(),
+            permits: memory.pools.permits.take(),
             names_nothing: false,
             gate_passes: Vec::new(),
-            asked: Vec::new(),
+            asked: memory.pools.asked.take(),
             refusals: Vec::new(),
-            delivered: Vec::new(),
+            delivered: memory.pools.delivered.take(),
             unacknowledged: false,
             work: Work::default(),
             durability: sluice_policy::Durability::Written,
@@ -133,6 +134,10 @@ impl<'a> Asker<'a> {
     /// What is left of the request names no resource, and still has an answer (the brokers of a Metadata).
     pub(crate) fn names_nothing(&mut self) {
         self.names_nothing = true;
+    }
+
+    pub(crate) fn pools(&mut self) -> &mut Pools {
+        &mut self.memory.pools
     }
 
     pub(crate) fn durability(&self) -> sluice_policy::Durability {
@@ -177,13 +182,43 @@ impl<'a> Asker<'a> {
             .decide(self.rights, self.api_key, operation, resource)
         {
             Decision::Allow(permit) => {
-                self.durability = self.durability.max(permit.obligations().durability);
-                self.permits.push(permit);
-                self.asked.push(Asked::new(operation, resource));
+                self.allow(permit, Asked::new(operation, resource));
                 Ok(())
             }
             Decision::Deny(reason) => Err(self.deny(operation, resource, reason)),
         }
+    }
+
+    /// The same of a topic of a hot request, which is remembered.
+    pub(crate) fn asked_topic(
+        &mut self,
+        operation: Operation,
+        topic: &AskedTopic,
+    ) -> Result<(), Denial> {
+        let known = self.known(topic);
+        let tables = &self.snapshot.tables;
+        match tables.decide_known(self.rights, self.api_key, operation, &known) {
+            Decision::Allow(permit) => {
+                self.allow(permit, Asked::topic(operation, topic.name()));
+                Ok(())
+            }
+            Decision::Deny(reason) => Err(self.deny(operation, ResourceRef::Topic(topic), reason)),
+        }
+    }
+
+    fn allow(&mut self, permit: Permit, asked: Asked) {
+        self.durability = self.durability.max(permit.obligations().durability);
+        self.permits.push(permit);
+        self.asked.push(asked);
+    }
+
+    /// What policy says about a topic of a hot request.
+    pub(crate) fn known(&mut self, topic: &AskedTopic) -> Rc<KnownTopic> {
+        let topics = &mut self.memory.topics;
+        topics.find(topic.key()).unwrap_or_else(|| {
+            let known = self.snapshot.tables.know(self.rights, topic.name().clone());
+            topics.learn(topic.id(), known)
+        })
     }
 
     /// The record of the first denial of a request also names the role that would have allowed it. The client reads that
@@ -285,7 +320,7 @@ impl<'a> Asker<'a> {
     /// Evidence that a request permitted on the cluster alters this quota.
     pub(crate) fn alters_quota(&mut self, quota: String) {
         let mut asked = Asked::new(Operation::AlterConfigs, ResourceRef::Cluster);
-        asked.name = quota;
+        asked.name = quota.into();
         self.asked.push(asked);
     }
 
@@ -362,8 +397,8 @@ impl<'a> Asker<'a> {
     }
 
     /// Whether a topic that was readable when it was asked for still is.
-    pub(crate) fn still_reads(&self, name: &str) -> bool {
-        self.topic_set(name).contains(Operation::Read)
+    pub(crate) fn still_reads(&mut self, topic: &AskedTopic) -> bool {
+        self.known(topic).allowed().contains(Operation::Read)
     }
 
     pub(crate) fn topic_operations(&self, name: &str) -> i32 {
@@ -389,8 +424,8 @@ impl<'a> Asker<'a> {
         tables.allowed(&tables.topic(self.rights, name))
     }
 
-    pub(crate) fn mask_plan(&self, topic: &str) -> Option<MaskPlanId> {
-        self.snapshot.tables.topic(self.rights, topic).mask()
+    pub(crate) fn mask_plan(&mut self, topic: &AskedTopic) -> Option<MaskPlanId> {
+        self.known(topic).access().mask()
     }
 
     // The cluster as clients see it.
@@ -427,19 +462,18 @@ impl<'a> Asker<'a> {
     /// A topic of a hot request, with the name by which policy knows it. `None` for an id that no broker's answer has named
     /// yet: recorded, and the client asks for metadata.
     pub(crate) fn resolve(&mut self, key: TopicKey<'_>) -> Option<AskedTopic> {
+        if let Some(known) = self.memory.topics.find(key) {
+            return Some(AskedTopic::new(key, known.name().clone()));
+        }
         let name = match key {
             TopicKey::Name(name) => name.into(),
-            TopicKey::Id(id) => match self.memory.topic_name(&id) {
-                Some(name) => name,
-                None => {
-                    let Some(name) = self.shared_topic_name(&id) else {
-                        self.unknown_topic_id(Uuid::from_bytes(id));
-                        return None;
-                    };
-                    self.memory.learn_topic(id, name.clone());
-                    name
-                }
-            },
+            TopicKey::Id(id) => {
+                let Some(name) = self.shared_topic_name(&id) else {
+                    self.unknown_topic_id(Uuid::from_bytes(id));
+                    return None;
+                };
+                name
+            }
         };
         Some(AskedTopic::new(key, name))
     }
@@ -510,7 +544,7 @@ impl<'a> Asker<'a> {
         let free = self
             .asked
             .pop_if(|asked| !asked.names_partition && asked.is_for(operation, resource));
-        let mut asked = free.unwrap_or_else(|| Asked::new(operation, resource));
+        let mut asked = free.unwrap_or_else(|| Asked::topic(operation, topic.name()));
         asked.partition = partition;
         asked.names_partition = true;
         asked.topic_id = topic.id();
@@ -524,7 +558,7 @@ impl<'a> Asker<'a> {
     /// What a change of a topic came to.
     pub(crate) fn outcome(&mut self, topic: &str, error: i16) {
         self.delivered.push(Delivered {
-            topic: topic.to_owned(),
+            topic: topic.into(),
             partition: -1,
             error,
             ..Delivered::default()
@@ -535,7 +569,7 @@ impl<'a> Asker<'a> {
     pub(crate) fn quota_outcome(&mut self, quota: &str, error: i16) {
         self.delivered.push(Delivered {
             kind: ResourceKind::Cluster,
-            topic: quota.to_owned(),
+            topic: quota.into(),
             partition: -1,
             error,
             ..Delivered::default()

@@ -34,20 +34,20 @@ pub(crate) struct Unreceipted {
     pub(crate) piece: Piece,
 }
 
-/// Lets bytes go on. A request that names resources does not pass without permits, nor with those of another API or of
-/// several revisions, whatever decided before.
-pub(crate) fn forward(unreceipted: Unreceipted, _receipt: Receipt) -> Option<Piece> {
+/// Lets bytes go on, and gives back the permits that are spent. A request that names resources does not pass without
+/// permits, nor with those of another API or of several revisions, whatever decided before.
+pub(crate) fn forward(unreceipted: Unreceipted, _receipt: Receipt) -> Option<(Piece, Vec<Permit>)> {
     let Unreceipted {
         api_key,
         permits,
         piece,
     } = unreceipted;
     let Permits::Named(permits) = permits else {
-        return Some(piece);
+        return Some((piece, Vec::new()));
     };
     let revision = permits.first()?.revision();
     let match_bytes = permits
         .iter()
         .all(|permit| permit.api() == api_key && permit.revision() == revision);
-    match_bytes.then_some(piece)
+    match_bytes.then_some((piece, permits))
 }

@@ -29,6 +29,7 @@ mod memory;
 pub mod order_gate;
 mod outbox;
 mod pattern;
+mod pool;
 pub mod producer_ids;
 mod record;
 pub mod registry;

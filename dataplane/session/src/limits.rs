@@ -47,8 +47,8 @@ pub const PRODUCER_ID_MEMORY_MS: i64 = 86_400_000 + PRODUCER_ID_CLAIM_MS;
 /// Topic ids whose name is remembered, and topics of a cluster whose names are kept, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
 
-/// Topic ids whose name one session remembers, so that a request costs no look at the process-wide table.
-pub const SESSION_TOPIC_IDS_MAX: usize = 256;
+/// Topics that one session remembers with what policy says about them, so that a request costs no look into tables.
+pub const SESSION_TOPICS_MAX: usize = 256;
 
 /// The most topics of a cluster that patterns are resolved against. Past it no pattern is resolved.
 pub const TOPIC_NAMES_MAX: usize = 100_000;
@@ -100,6 +100,15 @@ pub const SPARE_BUFFERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The smallest buffer that is kept so; smaller ones cost the allocator no pages.
 pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
+
+/// Partitions of one hot request, not named in order, that are told apart without an allocation.
+pub const DISTINCT_AT_ONCE_MAX: usize = 128;
+
+/// Lists of one kind that a session keeps for its next requests.
+pub const POOL_LISTS_MAX: usize = 8;
+
+/// Room in items of the longest list that is kept.
+pub const POOL_ITEMS_MAX: usize = 64;
 
 /// Payload bytes masked before a session lets the shard serve others.
 pub const MASK_STEP_BYTES: usize = 128 * 1024;

@@ -1,5 +1,8 @@
 //! Turns what a session decided and saw into evidence records.
 
+use std::fmt;
+use std::sync::Arc;
+
 use sluice_evidence::{Api, Item, ItemFlags, Kind, RecordHead, RecordWriter, Revision, SessionId};
 
 use sluice_kafka::record_batch::BatchHeader;
@@ -13,7 +16,7 @@ use crate::outbox::Outbox;
 pub(crate) struct Asked {
     operation: Operation,
     kind: ResourceKind,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// By which the request named the topic, if it did so by id.
     pub(crate) topic_id: Option<[u8; 16]>,
     /// -1 until one is named; a client may name any number.
@@ -27,10 +30,18 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn new(operation: Operation, resource: ResourceRef<'_>) -> Self {
+        Self::named(operation, resource.kind(), resource.name().into())
+    }
+
+    pub(crate) fn topic(operation: Operation, name: &Arc<str>) -> Self {
+        Self::named(operation, ResourceKind::Topic, name.clone())
+    }
+
+    fn named(operation: Operation, kind: ResourceKind, name: Arc<str>) -> Self {
         Self {
             operation,
-            kind: resource.kind(),
-            name: resource.name().to_owned(),
+            kind,
+            name,
             topic_id: None,
             partition: -1,
             names_partition: false,
@@ -42,7 +53,9 @@ impl Asked {
     }
 
     pub(crate) fn is_for(&self, operation: Operation, resource: ResourceRef<'_>) -> bool {
-        self.operation == operation && self.kind == resource.kind() && self.name == resource.name()
+        self.operation == operation
+            && self.kind == resource.kind()
+            && *self.name == *resource.name()
     }
 
     pub(crate) fn set_batch(&mut self, batch: &BatchHeader) {
@@ -129,7 +142,7 @@ impl Refusal {
 pub(crate) struct Delivered {
     pub(crate) kind: ResourceKind,
     /// The name of whatever `kind` says.
-    pub(crate) topic: String,
+    pub(crate) topic: Arc<str>,
     pub(crate) topic_id: Option<[u8; 16]>,
     pub(crate) partition: i32,
     pub(crate) first_offset: i64,
@@ -145,7 +158,7 @@ impl Default for Delivered {
     fn default() -> Self {
         Self {
             kind: ResourceKind::Topic,
-            topic: String::new(),
+            topic: Arc::default(),
             topic_id: None,
             partition: -1,
             first_offset: -1,
@@ -194,6 +207,25 @@ pub(crate) struct Scribe<'a> {
     pub(crate) revision: Revision,
 }
 
+/// What a client can quote when it asks why: tells the denials of one gateway apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DenialId {
+    session: SessionId,
+    sequence: u64,
+}
+
+impl DenialId {
+    pub(crate) fn new(session: SessionId, sequence: u64) -> Self {
+        Self { session, sequence }
+    }
+}
+
+impl fmt::Display for DenialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}", self.session.0 >> 96, self.sequence)
+    }
+}
+
 /// Which request a record speaks of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestRef {
@@ -230,16 +262,11 @@ impl Scribe<'_> {
         out.require(durability);
     }
 
-    pub(crate) fn denied(
-        &self,
-        out: &mut Outbox,
-        request: RequestRef,
-        denial_id: &str,
-        refusals: &[Refusal],
-    ) {
+    pub(crate) fn denied(&self, out: &mut Outbox, request: RequestRef, refusals: &[Refusal]) {
         let Some(first) = refusals.first() else {
             return;
         };
+        let denial_id = DenialId::new(self.session, request.sequence).to_string();
         let kind = if first.code == APPROVAL_AWAITED {
             Kind::ApprovalAsked
         } else {
@@ -248,7 +275,7 @@ impl Scribe<'_> {
         let head = RecordHead {
             reason_code: first.code,
             reason: cut(&first.text),
-            denial_id,
+            denial_id: &denial_id,
             ..self.about(kind, request)
         };
         write(out, head, refusals.iter().map(Refusal::item));

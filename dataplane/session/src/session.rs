@@ -17,7 +17,7 @@ use crate::limits;
 use crate::login::Offer;
 use crate::memory::Memory;
 use crate::outbox::{Outbox, Piece};
-use crate::record::{RequestRef, Scribe};
+use crate::record::{DenialId, RequestRef, Scribe};
 use crate::step::{Step, step};
 use crate::transform::{MaskJob, MaskScratch};
 
@@ -181,6 +181,7 @@ impl Session {
                 return Err(Close::PolicyUnbound);
             }
             self.rights = Some((revision, snapshot.tables.rights(&bound.roles)));
+            self.memory.topics.forget();
             identity.bound = bound;
         }
         Ok(())
@@ -318,7 +319,7 @@ impl Session {
         out: &mut Outbox,
     ) -> Result<(), Close> {
         let length = frame.len();
-        let denial_id = denial_id(self.id, request.sequence);
+        let denial_id = DenialId::new(self.id, request.sequence);
         let (Some(identity), Some((_, rights)), Some(snapshot)) =
             (&self.identity, &self.rights, environment.snapshot)
         else {
@@ -330,7 +331,7 @@ impl Session {
             &identity.bound.principal,
             rights,
             request.api_key,
-            &denial_id,
+            denial_id,
             &mut self.memory,
         );
         let in_place = Piece::Read {
@@ -342,6 +343,7 @@ impl Session {
         let durability = ask.durability();
         let Asker {
             asked,
+            delivered,
             refusals,
             unacknowledged,
             gate_passes,
@@ -356,7 +358,7 @@ impl Session {
             Some(identity),
             environment,
         );
-        scribe.denied(out, request, &denial_id, &refusals);
+        scribe.denied(out, request, &refusals);
         match step {
             Step::Answer(bytes) => self.answer(request, correlation_id, bytes, out),
             Step::Close(close) => return Err(close),
@@ -380,6 +382,8 @@ impl Session {
                 }
             }
         }
+        self.memory.pools.asked.give_back(asked);
+        self.memory.pools.delivered.give_back(delivered);
         Ok(())
     }
 
@@ -399,7 +403,7 @@ impl Session {
         let entry = self
             .in_flight
             .take_first()
-            .ok_or(Close::BrokerMalformed("an answer to nothing".into()))?;
+            .ok_or_else(|| Close::BrokerMalformed("an answer to nothing".into()))?;
         let found = response_correlation_id(frame).map_err(Close::broker_malformed)?;
         if found != entry.correlation_id {
             return Err(Close::BrokerMalformed("an answer out of order".into()));
@@ -416,14 +420,14 @@ impl Session {
             state,
             ..
         } = entry;
-        let denial_id = denial_id(self.id, request.sequence);
+        let denial_id = DenialId::new(self.id, request.sequence);
         let mut ask = Asker::new(
             environment,
             snapshot,
             &identity.bound.principal,
             rights,
             request.api_key,
-            &denial_id,
+            denial_id,
             &mut self.memory,
         );
         let in_place = Piece::Read {
@@ -435,7 +439,7 @@ impl Session {
                 return Err(Close::BrokerMalformed("an answer out of order".into()));
             }
             InFlightState::Produce(pending) => {
-                produce::answer(&mut ask, correlation_id, &pending, frame)?
+                produce::answer(&mut ask, correlation_id, pending, frame)?
                     .map_or(in_place, Piece::Owned)
             }
             InFlightState::Cold { pending, .. } => Piece::Owned(pending.answer(&mut ask, frame)?),
@@ -452,7 +456,7 @@ impl Session {
                             Some(identity),
                             environment,
                         )
-                        .denied(out, request, &denial_id, &refusals);
+                        .denied(out, request, &refusals);
                         return Ok(BrokerStep::Mask(Masking {
                             job,
                             request,
@@ -463,7 +467,9 @@ impl Session {
             }
         };
         let Asker {
+            asked,
             delivered,
+            permits,
             refusals,
             work,
             ..
@@ -476,13 +482,17 @@ impl Session {
             Some(identity),
             environment,
         );
-        scribe.denied(out, request, &denial_id, &refusals);
+        scribe.denied(out, request, &refusals);
         scribe.outcome(out, request, &delivered, durability);
         out.push(Unreceipted {
             api_key: request.api_key,
             permits: Permits::Answer,
             piece,
         });
+        let pools = &mut self.memory.pools;
+        pools.asked.give_back(asked);
+        pools.delivered.give_back(delivered);
+        pools.permits.give_back(permits);
         Ok(BrokerStep::Done)
     }
 
@@ -543,9 +553,10 @@ impl Session {
             return Err(Close::Internal("a fact does not fit an evidence record"));
         }
         for unreceipted in out.unreceipted.drain(..) {
-            let piece = forward(unreceipted, Receipt::mint())
+            let (piece, spent) = forward(unreceipted, Receipt::mint())
                 .ok_or(Close::Internal("bytes without a permit"))?;
             out.released.push(piece);
+            self.memory.pools.permits.give_back(spent);
         }
         for number in out.answered.drain(..) {
             self.in_flight.ready(number);
@@ -611,9 +622,4 @@ fn scribe<'a>(
             number: revision.number,
         }),
     }
-}
-
-/// What a client can quote when it asks why.
-fn denial_id(session: SessionId, sequence: u64) -> String {
-    format!("{:08x}-{sequence}", session.0 >> 96)
 }

@@ -243,7 +243,7 @@ impl MaskJob {
                     .unwrap_or(at);
                 let fetch_offset = self.pending.fetch_offset(at);
                 let delivered = Delivered {
-                    topic: named.to_string(),
+                    topic: named.name().clone(),
                     topic_id: named.id(),
                     partition: partition.index,
                     first_offset: fetch_offset,

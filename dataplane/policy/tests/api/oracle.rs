@@ -202,6 +202,15 @@ fn compare(
                 classes.immutable == Immutability::Immutable,
                 slow.immutable == Immutability::Immutable
             );
+            let known = tables.know(&rights, name.into());
+            let remembered = tables.decide_known(&rights, 1, operation, &known);
+            assert_eq!(
+                format!("{remembered:?}"),
+                format!("{fast:?}"),
+                "{}",
+                about()
+            );
+            assert_eq!(known.allowed(), tables.allowed(&access), "{}", about());
             tables.allowed(&access)
         }
         ResourceRef::Group(id) => tables.group(&rights, id),

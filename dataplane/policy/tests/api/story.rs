@@ -385,6 +385,11 @@ fn rights_and_memos_of_another_revision_or_name_deny() {
     assert_eq!(code(&decide(&old, &old_rights, "payments")), "stale-rights");
     assert_eq!(code(&decide(&new, &old_rights, "orders")), "stale-rights");
     assert_eq!(code(&decide(&new, &new_rights, "orders")), "stale-rights");
+    let known = old.know(&old_rights, "orders".into());
+    let decide = |tables: &Tables, rights| tables.decide_known(rights, 0, Operation::Write, &known);
+    assert_eq!(code(&decide(&old, &old_rights)), "allow");
+    assert_eq!(code(&decide(&new, &old_rights)), "stale-rights");
+    assert_eq!(code(&decide(&new, &new_rights)), "stale-rights");
     assert_eq!(
         code(&new.decide(
             &old_rights,

@@ -26,7 +26,7 @@ pub(crate) struct PendingFetch {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     topic: AskedTopic,
     partition: i32,
     fetch_offset: i64,
@@ -67,7 +67,7 @@ pub(crate) fn decide(
     }
     let mut pending = PendingFetch {
         version: header.api_version,
-        entries: Vec::new(),
+        entries: ask.pools().fetched.take(),
     };
     let mut masked = false;
     // Also a topic without partitions: its name does not go on either.
@@ -79,7 +79,7 @@ pub(crate) fn decide(
         let denial = match &resolved {
             None => Some(ErrorCode::UNKNOWN_TOPIC_ID),
             Some(named) => ask
-                .topic(Operation::Read, named)
+                .asked_topic(Operation::Read, named)
                 .err()
                 .map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED),
         };
@@ -101,7 +101,9 @@ pub(crate) fn decide(
             });
         }
     }
-    let repeated = if ascending {
+    let named = pending.entries.iter();
+    let named = named.map(|entry| (entry.topic.key(), entry.partition));
+    let repeated = if ascending || super::surely_distinct(named) {
         Vec::new()
     } else {
         pending.leave_repeated(ask)
@@ -177,16 +179,18 @@ pub(crate) fn answer(
         let response =
             FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
         let mut masks: Vec<(AskedTopic, MaskPlanId)> = Vec::new();
-        let mut seen: Vec<Delivered> = Vec::new();
+        let mut seen: Vec<Delivered> = ask.pools().delivered.take();
         let mut at = 0;
         for topic in response.topics() {
             let mut readable = None;
             for partition in topic.partitions() {
-                at = pending.position(at, topic.key, partition.index).ok_or(
-                    Close::BrokerMalformed(
-                        "an answer for a partition that was not asked for".into(),
-                    ),
-                )?;
+                at = pending
+                    .position(at, topic.key, partition.index)
+                    .ok_or_else(|| {
+                        Close::BrokerMalformed(
+                            "an answer for a partition that was not asked for".into(),
+                        )
+                    })?;
                 let Some(entry) = pending.entries.get_mut(at) else {
                     continue;
                 };
@@ -206,7 +210,7 @@ pub(crate) fn answer(
                     Some(None) => {
                         let records = response.records(&partition).unwrap_or_default();
                         let mut delivered = interval(records, entry.fetch_offset);
-                        delivered.topic = entry.topic.to_string();
+                        delivered.topic = entry.topic.name().clone();
                         delivered.topic_id = entry.topic.id();
                         delivered.partition = partition.index;
                         delivered.error = partition.error.0;
@@ -227,12 +231,14 @@ pub(crate) fn answer(
             seen,
         ))));
     }
+    let mut seen = seen;
     for delivered in seen
-        .into_iter()
+        .drain(..)
         .filter(|delivered| delivered.records_count > 0 || delivered.error != 0)
     {
         ask.delivered(delivered);
     }
+    ask.pools().delivered.give_back(seen);
     if rewrite {
         let mut out = Vec::new();
         pending.merge(
@@ -246,13 +252,14 @@ pub(crate) fn answer(
     if let Some(at) = session_id_at {
         clear_session_id(frame, at);
     }
+    ask.pools().fetched.give_back(pending.entries);
     Ok(FetchStep::AsItIs)
 }
 
 /// Whether a topic may still be read, and through which mask. Asked in full only where the right went, so that its loss is
 /// recorded as a denial.
-fn still_readable(ask: &mut Asker<'_>, topic: &str) -> Option<Option<MaskPlanId>> {
-    let readable = ask.still_reads(topic) || ask.topic(Operation::Read, topic).is_ok();
+fn still_readable(ask: &mut Asker<'_>, topic: &AskedTopic) -> Option<Option<MaskPlanId>> {
+    let readable = ask.still_reads(topic) || ask.asked_topic(Operation::Read, topic).is_ok();
     readable.then(|| ask.mask_plan(topic))
 }
 

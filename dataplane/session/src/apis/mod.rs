@@ -19,12 +19,18 @@ pub(crate) mod table;
 mod topics;
 mod transactions;
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 use sluice_kafka::RequestHeader;
+use sluice_kafka::views::TopicKey;
 
 pub(crate) use crate::decide::{Asker, Denial, OPERATIONS_UNKNOWN};
 pub(crate) use cold::{ColdAnswer, ColdApi, ColdStep, Verdict};
 pub(crate) use fetch::PendingFetch;
 pub(crate) use produce::PendingProduce;
+
+use crate::limits::DISTINCT_AT_ONCE_MAX;
 
 /// A decided hot request.
 pub(crate) enum HotStep<P> {
@@ -53,6 +59,23 @@ pub(crate) fn position_from<T>(items: &[T], from: usize, is: impl Fn(&T) -> bool
     found
         .map(|at| at.saturating_add(from))
         .or_else(|| before.iter().position(&is))
+}
+
+/// Whether partitions that a request names are all different, as far as can be told of a few without an allocation. If not,
+/// or if there are many, whoever asks must look closer.
+pub(crate) fn surely_distinct<'a>(named: impl Iterator<Item = (TopicKey<'a>, i32)>) -> bool {
+    let mut hashes = [0_u64; DISTINCT_AT_ONCE_MAX];
+    let mut count: usize = 0;
+    for one in named {
+        let Some(slot) = hashes.get_mut(count) else {
+            return false;
+        };
+        *slot = FixedState::with_seed(0x5d15).hash_one(one);
+        count = count.saturating_add(1);
+    }
+    let hashes = hashes.get_mut(..count).unwrap_or_default();
+    hashes.sort_unstable();
+    hashes.is_sorted_by(|before, after| before < after)
 }
 
 /// Brokers let this client id write to internal topics.

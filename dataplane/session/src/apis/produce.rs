@@ -23,7 +23,7 @@ use crate::record::Delivered;
 const UNKNOWN_TOPIC_ID: &str = "Sluice: this topic id is not known here; ask for metadata";
 
 /// What the answer to a Produce is merged with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PendingProduce {
     version: i16,
     /// Every topic-partition in the request's order.
@@ -32,7 +32,7 @@ pub(crate) struct PendingProduce {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     topic: AskedTopic,
     partition: i32,
     records_count: i32,
@@ -71,7 +71,8 @@ pub(crate) fn decide(
         });
     let mut pending = PendingProduce {
         version: header.api_version,
-        ..PendingProduce::default()
+        entries: ask.pools().produced.take(),
+        throttle_ms: 0,
     };
     let repeated = repeated(&request);
     // Also a topic without partitions: its name does not go on either.
@@ -91,7 +92,7 @@ pub(crate) fn decide(
             continue;
         };
         let mark = ask.mark();
-        let access = ask.topic(Operation::Write, &named);
+        let access = ask.asked_topic(Operation::Write, &named);
         refused |= access.is_err();
         let mut goes_on = false;
         for partition in topic.partitions() {
@@ -169,7 +170,7 @@ pub(crate) fn decide(
 pub(crate) fn answer(
     ask: &mut Asker<'_>,
     correlation_id: i32,
-    pending: &PendingProduce,
+    pending: PendingProduce,
     frame: &[u8],
 ) -> Result<Option<Vec<u8>>, Close> {
     let response =
@@ -181,12 +182,12 @@ pub(crate) fn answer(
                 entry.partition == partition.index && entry.topic.key() == topic.key
             };
             at = super::position_from(&pending.entries, at, is).unwrap_or(pending.entries.len());
-            let asked = pending.entries.get(at).ok_or(Close::BrokerMalformed(
-                "an answer for a partition that was not asked for".into(),
-            ))?;
+            let asked = pending.entries.get(at).ok_or_else(|| {
+                Close::BrokerMalformed("an answer for a partition that was not asked for".into())
+            })?;
             let counts = asked.records_count;
             ask.delivered(Delivered {
-                topic: asked.topic.to_string(),
+                topic: asked.topic.name().clone(),
                 topic_id: asked.topic.id(),
                 partition: partition.index,
                 first_offset: partition.base_offset,
@@ -198,15 +199,17 @@ pub(crate) fn answer(
         }
     }
     let mut out = Vec::new();
-    if pending.entries.iter().any(|entry| entry.denial.is_some()) {
-        merge(pending, correlation_id, Some(&response), &mut out);
-        Ok(Some(out))
+    let rewritten = if pending.entries.iter().any(|entry| entry.denial.is_some()) {
+        merge(&pending, correlation_id, Some(&response), &mut out);
+        true
     } else if response.may_carry_addresses() {
         response.without_addresses(&mut out);
-        Ok(Some(out))
+        true
     } else {
-        Ok(None)
-    }
+        false
+    };
+    ask.pools().produced.give_back(pending.entries);
+    Ok(rewritten.then_some(out))
 }
 
 fn merge(
@@ -256,7 +259,7 @@ fn repeated<'a>(request: &ProduceRequest<'a>) -> Vec<(TopicKey<'a>, i32)> {
         })
     };
     // While partitions come in the order of their names and numbers, none comes twice.
-    if named().is_sorted_by(|before, after| before < after) {
+    if named().is_sorted_by(|before, after| before < after) || super::surely_distinct(named()) {
         return Vec::new();
     }
     let mut named: Vec<_> = named().collect();

@@ -57,12 +57,9 @@ impl Asker<'_> {
     }
 
     /// The approval that a write to this topic needs.
-    pub(crate) fn approval_rule(&self, topic: &str) -> Option<Rule> {
-        let tables = &self.snapshot.tables;
-        let id = tables
-            .class(tables.topic(self.rights, topic).class())
-            .approval?;
-        let rule = tables.approval_rule(id);
+    pub(crate) fn approval_rule(&mut self, topic: &AskedTopic) -> Option<Rule> {
+        let id = self.known(topic).approval()?;
+        let rule = self.snapshot.tables.approval_rule(id);
         Some(Rule {
             name: rule.name.to_owned(),
             hold_ms: rule.hold_ms,
