@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, ROUNDS_MAX, SECONDS_MAX};
 use crate::plan::{Credential, Mode, Pace, Payload, Plan, Progress, Target};
 use crate::watch::Watched;
-use crate::{Codec, Error, compare, sink};
+use crate::{Codec, Error, compare, report, sink};
 
 /// Open-loop load for Kafka, and a comparison of two ways to the same cluster.
 #[derive(Debug, Parser)]
@@ -42,9 +42,8 @@ pub struct Run {
     /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
     #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
-    /// The result as JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: report::Output,
 }
 
 #[derive(Debug, Args)]
@@ -70,9 +69,8 @@ pub struct Compare {
     /// If several targets each have a process of their own name, these stand in one row: each while its own target was loaded.
     #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
-    /// The result as JSON instead of a Markdown table.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: report::Output,
 }
 
 #[derive(Debug, Args)]

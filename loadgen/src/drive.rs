@@ -263,6 +263,7 @@ impl Driven {
             measured.elapsed = measured.elapsed.max(Duration::from_nanos(now_ns));
             measured.answer(
                 answer,
+                now_ns,
                 now_ns.saturating_sub(sent.intended_ns),
                 &shared.progressed,
             );
@@ -272,12 +273,12 @@ impl Driven {
 
     fn give_up(&mut self, now_ns: u64, measured: &mut Measured) {
         for sent in self.in_flight.drain(..) {
-            measured.give_up(now_ns.saturating_sub(sent.intended_ns));
+            measured.give_up(now_ns, now_ns.saturating_sub(sent.intended_ns));
         }
         // What was due and never left counts, too: leaving it out would flatter the target.
         while let Next::Due { intended_ns } = self.schedule.next(now_ns) {
             self.schedule.take();
-            measured.give_up(now_ns.saturating_sub(intended_ns));
+            measured.give_up(now_ns, now_ns.saturating_sub(intended_ns));
         }
     }
 

@@ -12,6 +12,8 @@ pub enum Error {
     OperatorArgument(String),
     #[error("cannot read {path}: {source}; check the path and its permissions", path = path.display())]
     OperatorFileUnreadable { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: {source}; check that the directory exists and its permissions", path = path.display())]
+    OperatorFileUnwritable { path: PathBuf, source: io::Error },
     #[error("{path} holds {fault}", path = path.display())]
     OperatorFileUnusable { path: PathBuf, fault: String },
     #[error("the credential of target {target} cannot be sent: {fault}")]

@@ -10,6 +10,7 @@ use sluice_kafka::ErrorCode;
 
 use crate::error::code_text;
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
+use crate::series::{Counts, Series};
 use crate::workload::Answer;
 
 /// The result of a run, or of one thread of it.
@@ -34,6 +35,8 @@ pub struct Measured {
     pub send_delay_ns: Histogram<u64>,
     /// How often each error came, with the first words that came with it.
     pub errors: BTreeMap<i16, (u64, String)>,
+    /// The same second by second.
+    pub series: Series,
 }
 
 /// What progress lines show; written by the threads of a run.
@@ -58,11 +61,25 @@ impl Measured {
             latency_ns: histogram(),
             send_delay_ns: histogram(),
             errors: BTreeMap::new(),
+            series: Series::new(),
         }
     }
 
-    pub(crate) fn answer(&mut self, answer: Answer, latency_ns: u64, progressed: &Progressed) {
+    pub(crate) fn answer(
+        &mut self,
+        answer: Answer,
+        now_ns: u64,
+        latency_ns: u64,
+        progressed: &Progressed,
+    ) {
         self.latency_ns.saturating_record(latency_ns);
+        let counts = Counts {
+            answered: answer.outcome.is_ok().into(),
+            failed: answer.outcome.is_err().into(),
+            unanswered: 0,
+            record_bytes: answer.record_bytes,
+        };
+        self.series.note(now_ns, latency_ns, counts);
         self.records_count += answer.records;
         self.record_bytes += answer.record_bytes;
         progressed
@@ -81,9 +98,14 @@ impl Measured {
         }
     }
 
-    pub(crate) fn give_up(&mut self, age_ns: u64) {
+    pub(crate) fn give_up(&mut self, now_ns: u64, age_ns: u64) {
         self.unanswered_count += 1;
         self.latency_ns.saturating_record(age_ns);
+        let counts = Counts {
+            unanswered: 1,
+            ..Counts::default()
+        };
+        self.series.note(now_ns, age_ns, counts);
     }
 
     /// Adds what another thread counted in the same time.
@@ -98,6 +120,7 @@ impl Measured {
         // Same bounds on both sides, so neither can fail.
         let _ = self.latency_ns.add(&other.latency_ns);
         let _ = self.send_delay_ns.add(&other.send_delay_ns);
+        self.series.add(other.series);
         for (code, (count, text)) in other.errors {
             self.count_error(code, count, text);
         }
@@ -144,5 +167,36 @@ fn per_second(count: u64, elapsed: Duration) -> f64 {
     match elapsed.as_secs_f64() {
         0.0 => 0.0,
         seconds => count as f64 / seconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_request_is_in_the_total_and_in_its_second() {
+        let progressed = Progressed::default();
+        let answer = |outcome| Answer {
+            outcome,
+            records: 1,
+            record_bytes: 100,
+            error_message: None,
+        };
+        let mut measured = Measured::new();
+        measured.answer(answer(Ok(())), 100, 100, &progressed);
+        measured.answer(answer(Err(ErrorCode(29))), 1_500_000_000, 100, &progressed);
+        measured.give_up(1_600_000_000, 1_000_000_000);
+        let counts: Vec<_> = measured
+            .series
+            .seconds()
+            .map(|second| {
+                let counts = second.counts;
+                (counts.answered, counts.failed, counts.unanswered)
+            })
+            .collect();
+        assert_eq!(counts, [(1, 0, 0), (0, 1, 1)]);
+        assert_eq!(measured.intended_count(), 3);
+        assert_eq!(measured.latency_ns.len(), 3);
     }
 }

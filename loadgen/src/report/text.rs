@@ -1,99 +1,13 @@
-//! Results for people and for programs.
+//! Results for people: lines of one run, Markdown of a comparison.
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value, json};
-
-use crate::arguments;
+use super::{Process, QUANTILES, is_sound};
 use crate::compare::{Compared, Round, Spread, TargetRounds};
 use crate::measure::Measured;
-use crate::{Error, Mode, Pace, Plan, create_topic, run};
+use crate::{Mode, Pace, Plan};
 
-const QUANTILES: [(&str, f64); 6] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-    ("max", 1.0),
-];
-
-/// A text for standard output, and whether every request was answered without error.
-pub type Report = (String, bool);
-
-/// `loadgen run`.
-///
-/// # Errors
-/// The arguments make no sense, or the run has no result.
-pub fn run_and_report(arguments: &arguments::Run) -> Result<Report, Error> {
-    let (target, plan, watched) = arguments.check()?;
-    let cpu = || {
-        watched
-            .iter()
-            .map(|watched| Ok(watched.cpu()?.as_secs_f64()))
-            .collect::<Result<Vec<f64>, Error>>()
-    };
-    let before = cpu()?;
-    let measured = run(&target, &plan)?;
-    let cpu_seconds: Vec<f64> = cpu()?
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| after - before)
-        .collect();
-    let mut processes = Vec::new();
-    for (watched, cpu_seconds) in watched.iter().zip(cpu_seconds) {
-        processes.push((
-            watched.name.clone(),
-            cpu_seconds,
-            watched.resident_bytes_max()?,
-        ));
-    }
-    let text = match arguments.json {
-        true => format!("{:#}\n", run_json(&plan, &measured, &processes)),
-        false => run_text(&plan, &measured, &processes),
-    };
-    Ok((text, is_sound(&measured)))
-}
-
-/// `loadgen compare`.
-///
-/// # Errors
-/// The arguments make no sense, or a run has no result.
-pub fn compare_and_report(arguments: &arguments::Compare) -> Result<Report, Error> {
-    let comparison = arguments.check()?;
-    let compared = comparison.run()?;
-    let text = match arguments.json {
-        true => format!("{:#}\n", compare_json(&comparison.plan, &compared)),
-        false => compare_markdown(&comparison.plan, &compared),
-    };
-    let sound = compared
-        .targets
-        .iter()
-        .flat_map(|target| &target.rounds)
-        .all(|round| is_sound(&round.measured));
-    Ok((text, sound))
-}
-
-/// `loadgen create-topic`.
-///
-/// # Errors
-/// The arguments make no sense, or the target refuses.
-pub fn create_and_report(arguments: &arguments::CreateTopic) -> Result<Report, Error> {
-    let target = arguments.check()?;
-    create_topic(
-        &target,
-        &arguments.topic,
-        arguments.partitions,
-        arguments.replicas,
-    )?;
-    Ok((String::new(), true))
-}
-
-fn is_sound(measured: &Measured) -> bool {
-    measured.failed_count == 0 && measured.unanswered_count == 0
-}
-
-fn run_text(plan: &Plan, measured: &Measured, processes: &[(String, f64, u64)]) -> String {
+pub(super) fn run_text(plan: &Plan, measured: &Measured, processes: &[Process]) -> String {
     let mut text = format!("{}\n", plan_line(plan));
     let (answered, failed) = (measured.answered_count, measured.failed_count);
     let unanswered = measured.unanswered_count;
@@ -129,17 +43,18 @@ fn run_text(plan: &Plan, measured: &Measured, processes: &[(String, f64, u64)]) 
             &format!("{count} times: {words}"),
         );
     }
-    for (name, cpu_seconds, resident_bytes) in processes {
+    for process in processes {
+        let cpu_seconds = process.cpu_seconds;
         let per_gb = cpu_seconds / gigabytes(measured);
-        let resident = *resident_bytes as f64 / 1e6;
+        let resident = process.resident_bytes_max as f64 / 1e6;
         let figures =
             format!("{cpu_seconds:.2} CPU s, {per_gb:.3} CPU s/GB, peak RSS {resident:.1} MB");
-        line(&mut text, name, &figures);
+        line(&mut text, &process.name, &figures);
     }
     text
 }
 
-fn compare_markdown(plan: &Plan, compared: &Compared) -> String {
+pub(super) fn compare_markdown(plan: &Plan, compared: &Compared) -> String {
     let mut text = format!("**{}**\n\n", plan_line(plan));
     let Some(baseline) = compared.targets.get(compared.baseline) else {
         return text;
@@ -323,7 +238,7 @@ fn spread_text(spread: Spread, digits: usize) -> String {
     format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
 }
 
-fn plan_line(plan: &Plan) -> String {
+pub(super) fn plan_line(plan: &Plan) -> String {
     let pace = match plan.pace {
         Pace::PerSecond(rate) => format!("{rate} requests/s intended (open loop)"),
         Pace::Saturate => format!(
@@ -350,64 +265,6 @@ fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "  {name:<16} {value}");
 }
 
-fn run_json(plan: &Plan, measured: &Measured, processes: &[(String, f64, u64)]) -> Value {
-    let processes = processes.iter().map(|(name, cpu_seconds, resident_bytes)| {
-        json!({"name": name, "cpu_s": cpu_seconds, "resident_bytes_max": resident_bytes})
-    });
-    json!({"plan": plan_line(plan), "result": measured_json(measured), "processes": processes.collect::<Vec<_>>()})
-}
-
-fn measured_json(measured: &Measured) -> Value {
-    let latency: Map<String, Value> = QUANTILES
-        .iter()
-        .map(|(name, quantile)| ((*name).to_owned(), json!(measured.latency_us(*quantile))))
-        .collect();
-    let errors = measured.errors.iter().map(
-        |(code, (count, words))| json!({"code": code, "count": count, "first_message": words}),
-    );
-    json!({
-        "intended": measured.intended_count(),
-        "answered": measured.answered_count,
-        "failed": measured.failed_count,
-        "unanswered": measured.unanswered_count,
-        "records": measured.records_count,
-        "record_bytes": measured.record_bytes,
-        "wire_bytes": measured.wire_bytes,
-        "elapsed_s": measured.elapsed.as_secs_f64(),
-        "answered_per_s": measured.answered_per_second(),
-        "latency_us": latency,
-        "sent_late_p99_us": measured.send_delay_ns.value_at_quantile(0.99) as f64 / 1e3,
-        "errors": errors.collect::<Vec<_>>(),
-    })
-}
-
-fn compare_json(plan: &Plan, compared: &Compared) -> Value {
-    let watched: Vec<&str> = compared
-        .resident_bytes_max
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let targets = compared.targets.iter().map(|target| {
-        let rounds = target.rounds.iter().map(|round| {
-            let cpu: Map<String, Value> = watched
-                .iter()
-                .zip(&round.cpu_seconds)
-                .map(|(name, seconds)| ((*name).to_owned(), json!(seconds)))
-                .collect();
-            json!({"result": measured_json(&round.measured), "cpu_s": cpu})
-        });
-        json!({"name": target.name, "rounds": rounds.collect::<Vec<_>>()})
-    });
-    let resident: Map<String, Value> = compared
-        .resident_bytes_max
-        .iter()
-        .map(|(name, bytes)| (name.clone(), json!(bytes)))
-        .collect();
-    let baseline = compared.targets.get(compared.baseline);
-    let baseline = baseline.map(|target| target.name.as_str());
-    json!({"plan": plan_line(plan), "baseline": baseline, "targets": targets.collect::<Vec<_>>(), "resident_bytes_max": resident})
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -415,6 +272,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::arguments;
 
     /// One round of `requests` answers in a second with a gigabyte of records.
     fn target(name: &str, requests: u64, cpu_seconds: [f64; 3]) -> TargetRounds {
