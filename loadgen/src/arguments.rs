@@ -24,6 +24,8 @@ pub enum Command {
     Run(Run),
     /// Put the same load on several targets in interleaved rounds, and say how they differ.
     Compare(Compare),
+    /// Turn JSON results into a page with plots, CSV, and percentile files for the HdrHistogram plotter.
+    Report(report::ReportArguments),
     /// Create a topic, unless it exists.
     CreateTopic(CreateTopic),
     /// Serve as a broker that keeps nothing, to put behind a proxy that is to be measured.
@@ -483,6 +485,7 @@ mod tests {
             Command::Run(run) => run.check().unwrap_err().to_string(),
             Command::Compare(compare) => compare.check().unwrap_err().to_string(),
             Command::CreateTopic(create) => create.check().unwrap_err().to_string(),
+            Command::Report(_) => unreachable!(),
             Command::Sink(sink) => sink.check().unwrap_err().to_string(),
         }
     }

@@ -5,6 +5,7 @@
 //!                           │
 //!            schedule ──► drive (threads over many connections) ──► measure ──► report
 //!                                                    compare: rounds A B B A, ratios with spread
+//!                                                    report --out DIR: a page with plots, CSV, .hgrm
 //! ```
 //! The load is open-loop: every request has an intended time that does not depend on earlier answers, and its latency
 //! counts from there. A target that stalls is charged for every request that should have been sent meanwhile, also for those
@@ -35,7 +36,7 @@ pub use error::Error;
 pub use measure::Measured;
 pub use plan::{Credential, Mode, Pace, Payload, Plan, Progress, Target};
 pub use records::Shape;
-pub use report::{Report, compare_and_report, create_and_report, run_and_report};
+pub use report::{Report, compare_and_report, create_and_report, run_and_report, write_report};
 pub use run::{create_topic, run};
 pub use schedule::{Next, Schedule};
 pub use sluice_kafka::codec::Codec;

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => sluice_loadgen::run_and_report(&arguments),
         Command::Compare(arguments) => sluice_loadgen::compare_and_report(&arguments),
+        Command::Report(arguments) => sluice_loadgen::write_report(&arguments),
         Command::Sink(arguments) => serve_and_report(&arguments),
         Command::CreateTopic(arguments) => sluice_loadgen::create_and_report(&arguments),
     };

@@ -1,4 +1,4 @@
-//! Where results go.
+//! The command line of a report, and where results go.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,21 @@ pub struct Output {
     /// The result as JSON instead of text.
     #[arg(long)]
     pub json: bool,
-    /// Write the result as JSON to this file as well.
+    /// Write the result as JSON to this file as well, for `loadgen report`.
     #[arg(long, value_name = "FILE")]
     pub json_file: Option<PathBuf>,
+}
+
+/// `loadgen report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// What `loadgen run` and `loadgen compare` wrote with --json or --json-file, or an earlier report.json.
+    #[arg(required = true, value_name = "JSON")]
+    pub results: Vec<PathBuf>,
+    /// The directory for report.html, results.csv, seconds.csv, report.json and a .hgrm file per target. It is created if
+    /// it is not there; files of these names are replaced.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 impl Output {

@@ -1,4 +1,4 @@
-//! Results for programs, with all that pictures are drawn from.
+//! Results for programs, with all that `loadgen report` draws from.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -142,7 +142,7 @@ fn measured_json(measured: &Measured) -> Value {
 }
 
 /// As in HdrHistogram's logs: V2, deflated, base64.
-fn histogram_text(histogram: &Histogram<u64>) -> String {
+pub(super) fn histogram_text(histogram: &Histogram<u64>) -> String {
     let mut bytes = Vec::new();
     // Memory takes whatever is written, and the bounds are constants that fit.
     let _ = V2DeflateSerializer::new().serialize(histogram, &mut bytes);

@@ -1,13 +1,33 @@
 //! Results for people and for programs.
+//!
+//! ```text
+//! run, compare ──► text (standard output), json (with histograms, seconds and the machine)
+//!            report: json files ──► read ──► html (by plot and scale), csv, hgrm, one json
+//! ```
 
 pub(crate) mod arguments;
+mod course;
+mod csv;
+mod escape;
+mod hgrm;
+mod html;
 mod json;
 mod machine;
+mod plot;
+mod read;
+mod resources;
+mod rounds;
+mod rows;
+mod scale;
+mod section;
+mod svg;
 mod text;
+mod write;
 
 use std::time::SystemTime;
 
-pub use arguments::Output;
+pub use arguments::{Output, Report as ReportArguments};
+pub use write::write_report;
 
 use crate::measure::Measured;
 use crate::{Error, arguments as command, create_topic, run};
