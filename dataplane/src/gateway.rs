@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -296,7 +297,7 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listener
         clock::sleep(HANDSHAKE_TIMEOUT).await;
         Err("no TLS handshake in time".to_owned())
     };
-    let opened = futures_lite::future::or(handshake, late).await;
+    let opened = futures_lite::future::or(pin!(handshake), pin!(late)).await;
     let opened = opened.and_then(|stream| {
         let node = listeners
             .node(listener, stream.server_name().as_deref())
@@ -315,7 +316,8 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listener
                 &state.ledger,
             );
             live.borrow_mut().push(Rc::downgrade(&connection));
-            pump::run(state, connection).await;
+            // On its own: the handshake's room is not kept for as long as the connection lives.
+            Box::pin(pump::run(state, connection)).await;
         }
         Err(error) => pump::never_opened(
             &state,

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 
 use futures_lite::future;
@@ -98,7 +99,8 @@ pub(crate) async fn run(shard: Rc<ShardState>, connection: Rc<Connection>) {
     if let Err(close) = settle(&shard, &connection, &mut outbox).await {
         connection.close(close);
     }
-    let requests = async {
+    // Pinned where they are: moved into `zip` they would take twice their room.
+    let requests = pin!(async {
         let close = carry_requests(&shard, &connection).await;
         // What was already decided may still be answered: a token that is refused is told so before the socket ends.
         connection.closing.borrow_mut().get_or_insert(close);
@@ -106,11 +108,11 @@ pub(crate) async fn run(shard: Rc<ShardState>, connection: Rc<Connection>) {
         if let Some(broker) = &*connection.broker.borrow() {
             broker.abort();
         }
-    };
-    let answers = async {
+    });
+    let answers = pin!(async {
         let close = carry_answers(&shard, &connection).await;
         connection.close(close);
-    };
+    });
     future::zip(requests, answers).await;
     let close = connection
         .closing
@@ -173,7 +175,8 @@ async fn request_round(
         return buffer.fill(&connection.client, Close::ClientClosed).await;
     }
     if outbox.forwards() && connection.broker.borrow().is_none() {
-        let (stream, offer) = broker::open(shard, connection.node).await?;
+        // On the heap, and gone again: a connection waits for years with what its tasks may ever hold.
+        let (stream, offer) = Box::pin(broker::open(shard, connection.node)).await?;
         connection
             .session
             .borrow()

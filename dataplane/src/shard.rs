@@ -247,6 +247,8 @@ impl ShardContext {
         let inner = Rc::clone(&self.inner);
         inner.guarded.set(inner.guarded.get() + 1);
         let guard = Guarded(inner);
+        // Each of the wrappers below would keep room for it once more.
+        let future = Box::pin(future);
         let task = async move {
             let shard = &guard.0;
             // The inner block drops the future, whichever way it ends, under the guard's eyes too.
