@@ -10,29 +10,43 @@ use crate::gateway::{document, group, sluice_with_policy, stored_end};
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Topics under the same mask: one for each test that must not meet another test's records.
 const EXTRA_TOPICS: [&str; 3] = ["returns", "oddities", "ended"];
+/// Topics with masks of their own, each for one test.
+const OWN_TOPICS: [&str; 2] = ["shaped", "quoted"];
 const EMAIL: &str = "ada@example.org";
+
+/// The masks of these.
+const OWN_MASKS: &str = r#"kind: Mask
+metadata: {name: addresses}
+spec: {topics: [shaped@T@], fields: ["$.customer.email"], token: {shape: email, domain: customers}}
+---
+kind: Mask
+metadata: {name: numbers}
+spec: {topics: [shaped@T@], fields: ["$..number"], token: {shape: digits, domain: customers}}
+---
+kind: Mask
+metadata: {name: envelopes}
+spec: {topics: [quoted@T@], fields: ["$.payload.$json.customer.email"], token: {shape: opaque, domain: customers}}
+"#;
 
 fn sluice() -> &'static Sluice {
     static SLUICE: OnceLock<Sluice> = OnceLock::new();
     SLUICE.get_or_init(|| {
         let sluice = sluice_with_policy(&SluiceOptions::default());
         let (kafka, oidc) = (sluice_tests::Kafka::shared(), Oidc::shared());
-        for topic in EXTRA_TOPICS {
+        for topic in EXTRA_TOPICS.into_iter().chain(OWN_TOPICS) {
             sluice.create_topic(kafka, topic, 1);
         }
-        let topics = format!(
-            "[{}, orders@T@",
-            EXTRA_TOPICS.map(|topic| format!("{topic}@T@")).join(", ")
-        );
-        let widen = |kind: &str, name: &str| document(kind, name).replace("[orders@T@", &topics);
-        for (kind, name) in [
-            ("Mask", "personal-data"),
-            ("Role", "orders-writer"),
-            ("Role", "analytics-reader"),
-            ("Role", "analytics-clear"),
-        ] {
-            sluice.apply(oidc, "frank", &widen(kind, name));
+        let widen = |kind: &str, name: &str, topics: &[&str]| {
+            let topics: String = topics.iter().map(|topic| format!("{topic}@T@, ")).collect();
+            document(kind, name).replace("[orders@T@", &format!("[{topics}orders@T@"))
+        };
+        let all = [&EXTRA_TOPICS[..], &OWN_TOPICS].concat();
+        let mut documents = vec![widen("Mask", "personal-data", &EXTRA_TOPICS)];
+        for role in ["orders-writer", "analytics-reader", "analytics-clear"] {
+            documents.push(widen("Role", role, &all));
         }
+        documents.push(OWN_MASKS.to_owned());
+        sluice.apply(oidc, "frank", &documents.join("\n---\n"));
         sluice
     })
 }
@@ -231,5 +245,84 @@ fn aborted_and_open_transactions_stay_what_they_are_under_a_mask() {
             assert_eq!(values[0]["end"], "commit", "{read:?}");
             assert_ne!(values[0]["customer"]["email"], EMAIL);
         }
+    }
+}
+
+#[test]
+fn tokens_keep_the_shape_that_their_mask_names() {
+    let _alone = alone();
+    let topic = sluice().topic("shaped");
+    let value = json!({
+        "customer": {"email": EMAIL},
+        "card": {"number": "4111 1111-1111.1111"},
+        "account": {"number": 4_111_111_111_111_111_u64},
+        "street": {"number": "12a"},
+    });
+    for driver in Driver::all() {
+        let sent = [value.to_string(), value.to_string()];
+        let sent = Records::values(sent.iter().map(String::as_str));
+        let offsets = driver
+            .produce(&client("svc-orders"), &topic, &sent)
+            .offsets();
+        let masked = parsed(&read(driver, "analytics", &topic, offsets[0], 2));
+        assert_eq!(masked[0], masked[1], "equal values have equal tokens");
+        let masked = &masked[0];
+        let email = masked["customer"]["email"].as_str().expect("a text");
+        assert!(
+            email.starts_with("tok_") && email.ends_with("@masked.invalid"),
+            "{masked}"
+        );
+        let card = masked["card"]["number"].as_str().expect("a text");
+        let layout: String = card
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(layout, "0000 0000-0000.0000");
+        assert_ne!(masked["card"], value["card"]);
+        let account = masked["account"]["number"].as_u64().expect("a number");
+        assert_eq!(account.to_string().len(), 16);
+        assert_ne!(masked["account"], value["account"]);
+        let street = masked["street"]["number"].as_str().expect("a text");
+        assert!(street.starts_with("tok_"), "{masked}");
+    }
+}
+
+#[test]
+fn a_document_in_a_string_is_masked_where_the_path_goes_into_it() {
+    let _alone = alone();
+    let topic = sluice().topic("quoted");
+    let payload = json!({"customer": {"email": EMAIL, "name": "Ada \"the\" first"}});
+    let values = [
+        json!({"id": 1, "payload": payload.to_string()}).to_string(),
+        json!({"id": 2, "payload": payload}).to_string(),
+        json!({"id": 3, "payload": format!("mail to {EMAIL}")}).to_string(),
+    ];
+    for driver in Driver::all() {
+        let sent = Records::values(values.iter().map(String::as_str));
+        let offsets = driver
+            .produce(&client("svc-orders"), &topic, &sent)
+            .offsets();
+        let read = read(driver, "analytics", &topic, offsets[0], 3);
+        assert!(!format!("{read:?}").contains(EMAIL), "{read:?}");
+        let masked = parsed(&read);
+        let inner = |value: &Value| -> Value {
+            let text = value["payload"].as_str().expect("a text");
+            serde_json::from_str(text).expect("a document")
+        };
+        let quoted = inner(&masked[0]);
+        assert_eq!(quoted["customer"]["name"], payload["customer"]["name"]);
+        let token = &quoted["customer"]["email"];
+        assert!(
+            token
+                .as_str()
+                .is_some_and(|token| token.starts_with("tok_"))
+        );
+        assert_eq!(&masked[1]["payload"]["customer"]["email"], token);
+        assert_eq!(
+            inner(&masked[2]),
+            json!({"sluice": {"masked": "unparsable"}})
+        );
+        let ids: Vec<_> = masked.iter().map(|value| &value["id"]).collect();
+        assert_eq!(ids, [&json!(1), &json!(2), &json!(3)]);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct State(u32);
 /// The label of every child that is not a member with a name of the plan.
 pub(crate) const ANOTHER_CHILD: u16 = 0;
 const MATCHED: u32 = 1 << 31;
+/// Of the number of a rule: it is that of an [`Inner`] document.
+const INNER: u16 = 1 << 15;
 
 impl State {
     /// Nothing below can match.
@@ -30,7 +32,7 @@ impl State {
         self.0 & MATCHED == 0
     }
 
-    /// The rule that matched, if one did.
+    /// The rule that matched, if one did; or the number of an [`Inner`] document.
     #[inline]
     pub(crate) fn matched(self) -> Option<u16> {
         (self.0 & MATCHED != 0).then_some((self.0 & 0xffff) as u16)
@@ -46,6 +48,22 @@ pub(crate) struct Automaton {
     rows: Box<[Row]>,
     start: State,
     keys: KeyTable,
+    inner: Box<[Inner]>,
+}
+
+/// A child that some rule looks into even if it is a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inner {
+    /// Where the document starts that is in the string.
+    pub(crate) text: State,
+    /// Where it goes on if it is an object or an array.
+    pub(crate) container: State,
+}
+
+/// Whether the number of a rule is that of an [`Inner`] document.
+#[inline]
+pub(crate) fn is_inner(rule: u16) -> bool {
+    rule & INNER != 0
 }
 
 /// What a walk needs to know of a state for most of its children.
@@ -122,6 +140,14 @@ impl Automaton {
         self.step(from, self.keys.find(key))
     }
 
+    /// The document in a string that this number was given for. Nothing: it is the number of a rule.
+    pub(crate) fn inner(&self, rule: u16) -> Option<Inner> {
+        if !is_inner(rule) {
+            return None;
+        }
+        self.inner.get(usize::from(rule & !INNER)).copied()
+    }
+
     #[inline]
     fn step(&self, from: State, label: u16) -> State {
         let row_at = (from.0 as usize).wrapping_mul(self.width);
@@ -141,9 +167,10 @@ pub(crate) enum Spelling {
 /// One step of one rule.
 struct Position {
     reach: Reach,
-    /// The label of the key, or nothing for every child.
+    /// The label of the key, or nothing for every child. Of a step into a string it is of no meaning.
     label: Option<u16>,
     advance: Advance,
+    is_json: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -176,7 +203,7 @@ impl<'a> Compiler<'a> {
             for (at, step) in path.steps().iter().enumerate() {
                 let label = match &step.selector {
                     Selector::Key(name) => Some(compiler.label(name)?),
-                    Selector::Every => None,
+                    Selector::Every | Selector::Json => None,
                 };
                 let advance = if at == last {
                     Advance::Matched(rule)
@@ -187,6 +214,7 @@ impl<'a> Compiler<'a> {
                     reach: step.reach,
                     label,
                     advance,
+                    is_json: step.is_json(),
                 });
             }
         }
@@ -210,31 +238,21 @@ impl<'a> Compiler<'a> {
     fn compile(mut self) -> Result<Automaton, PlanError> {
         let width = self.names.len().saturating_add(1);
         // Row 0 is the empty set of positions, the dead state.
-        let mut sets: Vec<Positions> = vec![Vec::new(), self.first.clone()];
-        let mut numbers = HashMap::from([(Vec::new(), 0_u32), (self.first.clone(), 1)]);
+        let mut states = States::new(self.first.clone());
         let mut table = vec![State::DEAD; width];
         let mut rows = vec![Row {
             lengths: 0,
             another: State::DEAD,
         }];
         let mut next = 1;
-        while let Some(set) = sets.get(next).cloned() {
+        while let Some(set) = states.sets.get(next).cloned() {
             next = next.saturating_add(1);
             let mut entry = |compiler: &mut Self, label| -> Result<State, PlanError> {
-                let target = match compiler.follow(&set, label)? {
-                    Target::Matched(rule) => return Ok(State(MATCHED | rule)),
-                    Target::Set(target) => target,
-                };
-                if let Some(number) = numbers.get(&target) {
-                    return Ok(State(*number));
+                match compiler.follow(&set, label)? {
+                    Target::Matched(rule) => Ok(State(MATCHED | rule)),
+                    Target::Set(target) => states.of(target),
+                    Target::Inner { text, container } => states.inner_of(text, container),
                 }
-                if sets.len() > STATES_MAX {
-                    return Err(oversized("the limit of states"));
-                }
-                let number = sets.len() as u32;
-                numbers.insert(target.clone(), number);
-                sets.push(target);
-                Ok(State(number))
             };
             // A key that no position of this set waits for is another child.
             let another = entry(&mut self, ANOTHER_CHILD)?;
@@ -263,6 +281,7 @@ impl<'a> Compiler<'a> {
             rows: rows.into(),
             start: State(1),
             keys: KeyTable::new(self.names.iter().copied()),
+            inner: states.inner.into(),
         })
     }
 
@@ -292,15 +311,84 @@ impl<'a> Compiler<'a> {
         if let Some(rule) = matched {
             return Ok(Target::Matched(rule));
         }
-        target.sort_unstable();
-        target.dedup();
-        Ok(Target::Set(target))
+        let is_json = |at: &u16| {
+            let position = self.positions.get(usize::from(*at));
+            position.is_some_and(|position| position.is_json)
+        };
+        let (into_strings, target): (Positions, Positions) = target.into_iter().partition(is_json);
+        if into_strings.is_empty() {
+            return Ok(Target::Set(sorted(target)));
+        }
+        // A path does not end in such a step, so that the next position is that of its next step.
+        let text: Positions = into_strings.iter().map(|at| at.saturating_add(1)).collect();
+        let container = target.iter().chain(&text).copied().collect();
+        Ok(Target::Inner {
+            text: sorted(text),
+            container: sorted(container),
+        })
     }
 }
 
 enum Target {
     Set(Positions),
     Matched(u32),
+    Inner {
+        text: Positions,
+        container: Positions,
+    },
+}
+
+/// The sets that were met, each with its number.
+struct States {
+    sets: Vec<Positions>,
+    numbers: HashMap<Positions, u32>,
+    inner: Vec<Inner>,
+}
+
+impl States {
+    /// State 0 is the empty set, the dead one; 1 is the start.
+    fn new(first: Positions) -> States {
+        States {
+            numbers: HashMap::from([(Vec::new(), 0), (first.clone(), 1)]),
+            sets: vec![Vec::new(), first],
+            inner: Vec::new(),
+        }
+    }
+
+    fn of(&mut self, set: Positions) -> Result<State, PlanError> {
+        if let Some(number) = self.numbers.get(&set) {
+            return Ok(State(*number));
+        }
+        if self.sets.len() > STATES_MAX {
+            return Err(oversized("the limit of states"));
+        }
+        let number = self.sets.len() as u32;
+        self.numbers.insert(set.clone(), number);
+        self.sets.push(set);
+        Ok(State(number))
+    }
+
+    fn inner_of(&mut self, text: Positions, container: Positions) -> Result<State, PlanError> {
+        let inner = Inner {
+            text: self.of(text)?,
+            container: self.of(container)?,
+        };
+        let known = self.inner.iter().position(|known| *known == inner);
+        let number = known.unwrap_or(self.inner.len());
+        if known.is_none() {
+            if number >= STATES_MAX {
+                return Err(oversized("the limit of states"));
+            }
+            self.inner.push(inner);
+        }
+        Ok(State(MATCHED | u32::from(INNER) | number as u32))
+    }
+}
+
+fn sorted(mut set: Positions) -> Positions {
+    set.sort_unstable();
+    set.dedup();
+    set
 }
 
 fn oversized(exceeded: &'static str) -> PlanError {

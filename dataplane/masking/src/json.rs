@@ -1,6 +1,8 @@
 //! Masking of one record value.
 
+use crate::automaton::{Automaton, State};
 use crate::error::Unmaskable;
+use crate::inner::{Level, Replaced, Writer};
 use crate::limits::{TOKEN_FIELD_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::plan::MaskPlan;
 use crate::simd::Isa;
@@ -16,10 +18,13 @@ pub enum Masked {
     Changed { fields: u32 },
 }
 
-/// Memory that [`mask_value`] reuses: one per masking job, not shared. Holds offsets and folded key names, no values.
+/// Memory that [`mask_value`] reuses: one per masking job, not shared. Holds offsets, folded key names, and what the last
+/// strings held that were looked into.
 #[derive(Debug)]
 pub struct Scratch {
     room: Room,
+    /// One for each depth of strings in strings.
+    inner: Vec<Level>,
     /// None: the portable walk does it all.
     isa: Option<Isa>,
 }
@@ -29,7 +34,15 @@ impl Scratch {
     pub fn new() -> Scratch {
         Scratch {
             room: Room::new(),
+            inner: Vec::new(),
             isa: Isa::available().next(),
+        }
+    }
+
+    /// Gives memory back that a long string in a value left behind, down to `bytes_max` for each depth.
+    pub fn shrink(&mut self, bytes_max: usize) {
+        for level in &mut self.inner {
+            level.shrink(bytes_max);
         }
     }
 
@@ -37,6 +50,7 @@ impl Scratch {
     pub(crate) fn with_isa(isa: Option<Isa>) -> Scratch {
         Scratch {
             room: Room::new(),
+            inner: Vec::new(),
             isa,
         }
     }
@@ -66,14 +80,8 @@ pub fn mask_value(
         return Err(Unmaskable::LimitValueBytes);
     }
     let (framing, text) = split_framing(value);
-    let room = &mut scratch.room;
-    let fast = scratch.isa.and_then(|isa| {
-        tokens::walk(plan.automaton(), text, isa, room)?;
-        (room.tokens.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()).then_some(())
-    });
-    // Without an answer the portable walk gives it, and the reason.
-    let portable = || check_encoding(text).and_then(|()| walk::walk(plan.automaton(), text, room));
-    if let Err(fault) = fast.map_or_else(portable, Ok) {
+    let Scratch { room, inner, isa } = scratch;
+    if let Err(fault) = find(plan.automaton(), plan.automaton().start(), text, *isa, room) {
         return Err(match framing {
             [] => fault,
             _ if is_refusal(fault) => fault,
@@ -83,16 +91,42 @@ pub fn mask_value(
     if room.spans.is_empty() {
         return Ok(Masked::Unchanged);
     }
-    let start = out.len();
-    let copied = copy_masked(plan, framing, text, room, out);
-    if copied.is_none() {
-        // A span outside the text is a fault of ours; the value is withheld all the same.
-        out.truncate(start);
-        return Err(Unmaskable::LimitValueBytes);
+    while inner.len() < plan.json_depth() {
+        inner.push(Level::new());
     }
-    Ok(Masked::Changed {
-        fields: room.spans.len() as u32,
-    })
+    let start = out.len();
+    let mut writer = Writer::new(plan, *isa);
+    match copy_masked(&mut writer, framing, text, room, inner, out) {
+        Ok(()) if writer.fields() > 0 => Ok(Masked::Changed {
+            fields: writer.fields(),
+        }),
+        Ok(()) => {
+            out.truncate(start);
+            Ok(Masked::Unchanged)
+        }
+        Err(fault) => {
+            out.truncate(start);
+            Err(fault)
+        }
+    }
+}
+
+/// Leaves the masked fields of a document in `room.spans`, and the strings in it to look into.
+#[inline]
+pub(crate) fn find(
+    automaton: &Automaton,
+    start: State,
+    text: &[u8],
+    isa: Option<Isa>,
+    room: &mut Room,
+) -> Result<(), Unmaskable> {
+    let fast = isa.and_then(|isa| {
+        tokens::walk(automaton, start, text, isa, room)?;
+        (room.tokens.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()).then_some(())
+    });
+    // Without an answer the portable walk gives it, and the reason.
+    let portable = || check_encoding(text).and_then(|()| walk::walk(automaton, start, text, room));
+    fast.map_or_else(portable, Ok)
 }
 
 /// Appends what is delivered in the place of a value that cannot be masked. It is a JSON object, never null: a null value
@@ -101,6 +135,14 @@ pub fn placeholder(reason: Unmaskable, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"sluice\":{\"masked\":\"");
     out.extend_from_slice(reason.name().as_bytes());
     out.extend_from_slice(b"\"}}");
+}
+
+/// Whether it is a [`placeholder`] for whatever reason.
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    let reason = text
+        .strip_prefix("{\"sluice\":{\"masked\":\"")
+        .and_then(|rest| rest.strip_suffix("\"}}"));
+    reason.is_some_and(|reason| ["unparsable", "unknown-format", "over-limit"].contains(&reason))
 }
 
 /// The framing of a schema registry, if there is one, and the rest.
@@ -137,12 +179,15 @@ fn is_refusal(fault: Unmaskable) -> bool {
 }
 
 fn copy_masked(
-    plan: &MaskPlan,
+    writer: &mut Writer<'_>,
     framing: &[u8],
     text: &[u8],
     room: &Room,
+    inner: &mut [Level],
     out: &mut Vec<u8>,
-) -> Option<()> {
+) -> Result<(), Unmaskable> {
+    // A span outside the text is a fault of ours; the value is withheld all the same.
+    const FAULT: Unmaskable = Unmaskable::LimitValueBytes;
     let tokens_bytes_max = room.spans.len().saturating_mul(TOKEN_FIELD_BYTES_MAX);
     out.reserve(
         framing
@@ -154,11 +199,13 @@ fn copy_masked(
     let mut copied: usize = 0;
     for span in &room.spans {
         let (start, end) = (span.start as usize, span.end as usize);
-        out.extend_from_slice(text.get(copied..start)?);
-        let tokeniser = plan.tokeniser(span.rule)?;
-        tokeniser.append(span.kind, text.get(start..end)?, out);
+        out.extend_from_slice(text.get(copied..start).ok_or(FAULT)?);
+        let field = text.get(start..end).ok_or(FAULT)?;
+        if writer.replace(span.rule, span.kind, field, inner, out)? == Replaced::Not {
+            out.extend_from_slice(field);
+        }
         copied = end;
     }
-    out.extend_from_slice(text.get(copied..)?);
-    Some(())
+    out.extend_from_slice(text.get(copied..).ok_or(FAULT)?);
+    Ok(())
 }

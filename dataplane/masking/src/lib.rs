@@ -5,8 +5,8 @@
 //! (RFC 8259) in which every named field was found, or answers [`Unmaskable`]. There is no third outcome: a value that
 //! was not understood is never passed on, the caller delivers a [`placeholder`] in its place.
 //!
-//! What is not seen: JSON inside a JSON string, and other encodings of a field inside a string. A rule that names the
-//! enclosing field covers them. Record keys and headers are separate values, for the caller to mask or to withhold.
+//! What is not seen: JSON inside a JSON string, unless a rule goes there (`$json`, see [`Path`]), and other encodings of a
+//! field inside a string. A rule that names the enclosing field covers them. Record keys and headers are separate values, for the caller to mask or to withhold.
 // Lifted in `simd` alone.
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -22,8 +22,10 @@
 )]
 
 mod automaton;
+mod digits;
 mod error;
 mod fold;
+mod inner;
 mod json;
 mod key_ring;
 mod keys;

@@ -18,6 +18,9 @@ pub const PATH_BYTES_MAX: usize = 1024;
 /// Steps of one field path.
 pub const STEPS_MAX: usize = 16;
 
+/// Steps `$json` of one field path: strings in strings that are looked into.
+pub const JSON_STEPS_MAX: usize = 4;
+
 /// Different key names in one plan.
 pub const KEYS_MAX: usize = 256;
 
@@ -30,8 +33,9 @@ pub const POSITIONS_VISITED_MAX: usize = 1 << 24;
 /// Bytes of the name of a key domain.
 pub const DOMAIN_BYTES_MAX: usize = 255;
 
-/// Bytes of a replaced field: quotes, `tok_`, ten digits of key version, `_`, 26 characters of token.
-pub(crate) const TOKEN_FIELD_BYTES_MAX: usize = 2 + 4 + 10 + 1 + 26;
+/// Bytes of a replaced field: quotes, `tok_`, ten digits of key version, `_`, 26 characters of token, `@masked.invalid`. A
+/// token of digits is as long as its field.
+pub(crate) const TOKEN_FIELD_BYTES_MAX: usize = 2 + 4 + 10 + 1 + 26 + 15;
 
 const _: () = {
     assert!(VALUE_BYTES_MAX <= u32::MAX as usize, "offsets are u32");
@@ -48,4 +52,8 @@ const _: () = {
         "the top bit of a table entry marks a match"
     );
     assert!(DEPTH_MAX < u16::MAX as usize);
+    assert!(
+        RULES_MAX <= 1 << 15 && STATES_MAX <= 1 << 15,
+        "the top bit of a rule marks a string to look into"
+    );
 };

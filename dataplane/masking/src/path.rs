@@ -7,10 +7,15 @@
 //! | `$['odd key']`, `$["odd key"]` | a member whose name is not plain letters, digits and `_` |
 //! | `$.items[*]`, `$.items.*` | every element of an array, every member of an object |
 //! | `$..card_number` | every member of that name, at any depth |
+//! | `$.payload.$json.email` | the member `email` of the JSON document that the string `payload` holds |
+//!
+//! `$json` is no part of RFC 9535: a step from a string to the document that it is the text of. An object or array, which is
+//! no text of one, is that document itself, so that a producer who stops quoting does not stop being masked. `..` before it
+//! does not reach into strings.
 
 use crate::error::PathError;
 use crate::fold;
-use crate::limits::{PATH_BYTES_MAX, STEPS_MAX};
+use crate::limits::{JSON_STEPS_MAX, PATH_BYTES_MAX, STEPS_MAX};
 use crate::scan;
 
 /// A parsed field path; it has at least one step.
@@ -43,6 +48,8 @@ pub enum Selector {
     Key(Box<str>),
     /// Every member and every element.
     Every,
+    /// The document in a string. Never the first step nor the last one, nor behind another of its kind.
+    Json,
 }
 
 impl Path {
@@ -70,6 +77,17 @@ impl Path {
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
+
+    /// How many strings in strings it goes into.
+    pub(crate) fn json_steps(&self) -> usize {
+        self.steps.iter().filter(|step| step.is_json()).count()
+    }
+}
+
+impl Step {
+    pub(crate) fn is_json(&self) -> bool {
+        self.selector == Selector::Json
+    }
 }
 
 struct Parser<'a> {
@@ -88,14 +106,42 @@ impl<'a> Parser<'a> {
         if self.rest.is_empty() {
             return Err(self.fault("`$` alone is the whole value: name a field, or write `$.*`"));
         }
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         while !self.rest.is_empty() {
             if steps.len() == STEPS_MAX {
                 return Err(self.fault("has more than 16 steps: `..` reaches any depth in one"));
             }
-            steps.push(self.step()?);
+            let before = self.rest;
+            let step = self.step()?;
+            if step.is_json() {
+                let fault = Self::json_fault(&steps, &step);
+                if let Some(fault) = fault {
+                    self.rest = before;
+                    return Err(self.fault(fault));
+                }
+            }
+            steps.push(step);
+        }
+        if steps.last().is_some_and(Step::is_json) {
+            return Err(self.fault(
+                "ends in `$json`, which is the whole string: name the field that holds it, or go on with `.*`",
+            ));
         }
         Ok(steps)
+    }
+
+    /// Why `$json` may not stand behind these steps.
+    fn json_fault(before: &[Step], step: &Step) -> Option<&'static str> {
+        let depth = before.iter().filter(|step| step.is_json()).count();
+        if step.reach == Reach::AnyDepth {
+            Some("`..` does not go with `$json`: name the field that holds the string")
+        } else if before.last().is_none_or(Step::is_json) {
+            Some("`$json` stands behind a field that holds a string: `$.payload.$json.email`")
+        } else if depth >= JSON_STEPS_MAX {
+            Some("has more than 4 steps `$json`: name the outer field instead")
+        } else {
+            None
+        }
     }
 
     fn step(&mut self) -> Result<Step, PathError> {
@@ -118,10 +164,11 @@ impl<'a> Parser<'a> {
         if self.eat("*") {
             return Ok(Selector::Every);
         }
-        if self.rest.starts_with("$json") {
-            return Err(self.fault(
-                "`$json` (JSON inside a string) is unsupported for now: name the field that holds the string",
-            ));
+        if let Some(rest) = self.rest.strip_prefix("$json")
+            && (rest.is_empty() || rest.starts_with(['.', '[']))
+        {
+            self.rest = rest;
+            return Ok(Selector::Json);
         }
         let end = self
             .rest
@@ -253,6 +300,7 @@ mod tests {
                 let selector = match &step.selector {
                     Selector::Key(key) => key.to_string(),
                     Selector::Every => "*".to_owned(),
+                    Selector::Json => "$json".to_owned(),
                 };
                 (step.reach, selector)
             })
@@ -294,6 +342,18 @@ mod tests {
             [key(Child, "straße"), key(Child, "日本")]
         );
         assert_eq!(steps("$['']"), [key(Child, "")]);
+        assert_eq!(
+            steps("$.payload.$json[*].$json..email"),
+            [
+                key(Child, "payload"),
+                key(Child, "$json"),
+                key(Child, "*"),
+                key(Child, "$json"),
+                key(AnyDepth, "email")
+            ]
+        );
+        let path = Path::parse("$['$json'].a").unwrap();
+        assert_eq!(path.json_steps(), 0);
     }
 
     #[test]
@@ -322,7 +382,12 @@ mod tests {
             ("$['a", 4, "closing quote"),
             ("$['\\x41']", 4, "no escape"),
             ("$['a\tb']", 4, "control character"),
-            ("$.payload.$json.email", 10, "unsupported for now"),
+            ("$.$json.email", 1, "behind a field"),
+            ("$.a.$json.$json.b", 9, "behind a field"),
+            ("$.a..$json.b", 3, "`..` does not go with `$json`"),
+            ("$.a.$json", 9, "ends in `$json`"),
+            ("$.a.$jsonl", 4, "['odd-key']"),
+            ("$.$JSON", 2, "['odd-key']"),
             ("$.é é", 3, "['odd-key']"),
         ] {
             let (found_at, found) = fault(text);
@@ -342,5 +407,7 @@ mod tests {
                 .1
                 .contains("16")
         );
+        let nested = format!("${}", ".a.$json".repeat(JSON_STEPS_MAX + 1));
+        assert!(fault(&format!("{nested}.b")).1.contains("more than 4"));
     }
 }

@@ -15,16 +15,22 @@ pub enum TokenShape {
     /// `"tok_1_…"`: a keyed hash that says nothing of the value but equality.
     #[default]
     Opaque,
+    /// `"tok_1_…@masked.invalid"` for every string, for consumers that take nothing but an address.
+    Email,
+    /// Other digits in the places of the digits, for strings of digits and separators and for whole numbers.
+    Digits,
 }
 
 impl TokenShape {
+    /// All of them.
+    pub const ALL: [TokenShape; 3] = [TokenShape::Opaque, TokenShape::Email, TokenShape::Digits];
+
     /// Reads a shape by the name it has in policy documents.
     #[must_use]
     pub fn from_name(name: &str) -> Option<TokenShape> {
-        match name {
-            "opaque" => Some(TokenShape::Opaque),
-            _ => None,
-        }
+        TokenShape::ALL
+            .into_iter()
+            .find(|shape| shape.name() == name)
     }
 
     /// Its name in policy documents.
@@ -32,6 +38,8 @@ impl TokenShape {
     pub fn name(self) -> &'static str {
         match self {
             TokenShape::Opaque => "opaque",
+            TokenShape::Email => "email",
+            TokenShape::Digits => "digits",
         }
     }
 }
@@ -52,6 +60,8 @@ pub struct MaskPlan {
     automaton: Automaton,
     /// One per rule.
     tokenisers: Vec<Tokeniser>,
+    /// Strings in strings that the deepest rule goes into.
+    json_depth: usize,
 }
 
 impl MaskPlan {
@@ -81,10 +91,9 @@ impl MaskPlan {
             },
         ) in rules.iter().enumerate()
         {
-            let TokenShape::Opaque = shape;
             let path =
                 Path::parse(path).map_err(|fault| PlanError::OperatorPath { rule, fault })?;
-            let tokeniser = keys.newest(domain).map(Tokeniser::new);
+            let tokeniser = keys.newest(domain).map(|key| Tokeniser::new(key, *shape));
             paths.push(path);
             tokenisers.push(tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
                 rule,
@@ -93,6 +102,7 @@ impl MaskPlan {
         }
         Ok(MaskPlan {
             automaton: Automaton::compile(&paths)?,
+            json_depth: paths.iter().map(Path::json_steps).max().unwrap_or(0),
             paths,
             tokenisers,
         })
@@ -106,6 +116,10 @@ impl MaskPlan {
 
     pub(crate) fn automaton(&self) -> &Automaton {
         &self.automaton
+    }
+
+    pub(crate) fn json_depth(&self) -> usize {
+        self.json_depth
     }
 
     pub(crate) fn tokeniser(&self, rule: u16) -> Option<&Tokeniser> {

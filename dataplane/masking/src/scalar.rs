@@ -7,45 +7,138 @@ use crate::fold;
 use crate::key_ring::DomainKey;
 use crate::limits::DEPTH_MAX;
 use crate::path::{Path, Reach, Selector, Step};
+use crate::plan::TokenShape;
+
+/// A rule of the twin.
+pub(crate) type Rule = (Path, DomainKey, TokenShape);
 
 /// The masked value, equal to the value if nothing was to mask; nothing if it cannot be masked.
-pub(crate) fn mask(rules: &[(Path, DomainKey)], value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mask(rules: &[Rule], value: &[u8]) -> Option<Vec<u8>> {
     let framed = value.len() >= 5 && value[0] == 0;
     let (framing, text) = value.split_at(if framed { 5 } else { 0 });
     let characters: Vec<char> = std::str::from_utf8(text).ok()?.chars().collect();
+    let all: Vec<(usize, &[Step])> = rules
+        .iter()
+        .map(|(path, ..)| path.steps())
+        .enumerate()
+        .collect();
+    let edits = edits(rules, &all, &characters, 0)?;
+    Some([framing, edited(&characters, &edits).as_bytes()].concat())
+}
+
+fn edited(document: &[char], edits: &[Edit]) -> String {
+    let mut out = String::new();
+    let mut copied = 0;
+    for edit in edits {
+        out.extend(&document[copied..edit.start]);
+        out.push_str(&edit.text);
+        copied = edit.end;
+    }
+    out.extend(&document[copied..]);
+    out
+}
+
+/// New text in the place of some characters.
+struct Edit {
+    start: usize,
+    end: usize,
+    /// Of edits of the same characters the lowest counts.
+    rank: usize,
+    text: String,
+}
+
+/// The edits of one document by steps of rules, in order and apart from each other. It stands in so many strings.
+fn edits(
+    rules: &[Rule],
+    waiting: &[(usize, &[Step])],
+    document: &[char],
+    depth: usize,
+) -> Option<Vec<Edit>> {
     let mut parser = Parser {
-        characters: &characters,
+        characters: document,
         at: 0,
     };
     let root = parser.value(0)?;
     parser.space();
-    if parser.at != characters.len() || !matches!(root.what, What::Object(_) | What::Array(_)) {
+    if parser.at != document.len() || !matches!(root.what, What::Object(_) | What::Array(_)) {
         return None;
     }
-    let mut masked = Vec::new();
-    for (rule, (path, _)) in rules.iter().enumerate() {
-        select(&root, path.steps(), rule, &mut masked);
+    let mut selected = Selected::default();
+    for (rule, steps) in waiting {
+        select(&root, steps, *rule, &mut selected);
+    }
+    let mut all: Vec<Edit> = Vec::new();
+    for (node, rule) in selected.masked {
+        let raw: String = document[node.start..node.end].iter().collect();
+        all.push(Edit {
+            start: node.start,
+            end: node.end,
+            rank: rule,
+            text: token(&rules[rule], &node.what, &raw),
+        });
+    }
+    for (node, _, _) in &selected.inner {
+        let What::Text(content, places) = &node.what else {
+            unreachable!()
+        };
+        // Every rule that looks into this string, once for each of them: the same edits again do no harm.
+        let here = selected
+            .inner
+            .iter()
+            .filter(|(other, ..)| std::ptr::eq(*other, *node));
+        let here: Vec<_> = here.map(|(_, rule, rest)| (*rule, *rest)).collect();
+        let content: Vec<char> = content.chars().collect();
+        match edits(rules, &here, &content, depth + 1) {
+            None => all.push(Edit {
+                start: node.start,
+                end: node.end,
+                rank: usize::MAX,
+                text: format!(
+                    "\"{}\"",
+                    escaped("{\"sluice\":{\"masked\":\"unparsable\"}}")
+                ),
+            }),
+            Some(inner) => {
+                let place = |edit: Edit, from: usize| Edit {
+                    start: places[edit.start].0 - from,
+                    end: places[edit.end - 1].1 - from,
+                    rank: edit.rank,
+                    text: escaped(&edit.text),
+                };
+                if depth == 0 || inner.is_empty() {
+                    all.extend(inner.into_iter().map(|edit| place(edit, 0)));
+                    continue;
+                }
+                // A string in a string is spelled anew if anything in it is.
+                let inner = inner.into_iter().map(|edit| place(edit, node.start));
+                all.push(Edit {
+                    start: node.start,
+                    end: node.end,
+                    rank: usize::MAX,
+                    text: edited(&document[node.start..node.end], &inner.collect::<Vec<_>>()),
+                });
+            }
+        }
     }
     // By start, the outermost first, the first rule first; then only what is in no other.
-    masked.sort_by_key(|(node, rule)| (node.start, std::cmp::Reverse(node.end), *rule));
-    let mut out: Vec<u8> = framing.to_vec();
+    all.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end), edit.rank));
     let mut copied = 0;
-    for (node, rule) in masked {
-        if node.start < copied {
-            continue;
-        }
-        out.extend(
-            characters[copied..node.start]
-                .iter()
-                .collect::<String>()
-                .bytes(),
-        );
-        let raw: String = characters[node.start..node.end].iter().collect();
-        out.extend(token(&rules[rule].1, &node.what, &raw).bytes());
-        copied = node.end;
-    }
-    out.extend(characters[copied..].iter().collect::<String>().bytes());
-    Some(out)
+    all.retain(|edit| {
+        let apart = edit.start >= copied;
+        copied = copied.max(edit.end);
+        apart
+    });
+    Some(all)
+}
+
+fn escaped(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '"' | '\\' => format!("\\{c}"),
+            '\0'..='\x1f' => format!("\\u{:04x}", c as u32),
+            _ => c.to_string(),
+        })
+        .collect()
 }
 
 struct Node {
@@ -57,17 +150,32 @@ struct Node {
 enum What {
     Object(Vec<(String, Node)>),
     Array(Vec<Node>),
-    Text(String),
+    /// What it means, and where each character of that is written.
+    Text(String, Vec<(usize, usize)>),
     Number,
     Boolean,
     Null,
 }
 
-fn select<'a>(node: &'a Node, steps: &[Step], rule: usize, masked: &mut Vec<(&'a Node, usize)>) {
+#[derive(Default)]
+struct Selected<'a, 's> {
+    masked: Vec<(&'a Node, usize)>,
+    /// Strings to look into, by which rule, and what is left of its steps.
+    inner: Vec<(&'a Node, usize, &'s [Step])>,
+}
+
+fn select<'a, 's>(node: &'a Node, steps: &'s [Step], rule: usize, selected: &mut Selected<'a, 's>) {
     let Some((step, rest)) = steps.split_first() else {
-        masked.push((node, rule));
+        selected.masked.push((node, rule));
         return;
     };
+    if step.selector == Selector::Json {
+        match &node.what {
+            What::Text(..) => selected.inner.push((node, rule, rest)),
+            _ => select(node, rest, rule, selected),
+        }
+        return;
+    }
     let children: Vec<(Option<&String>, &Node)> = match &node.what {
         What::Object(members) => members
             .iter()
@@ -84,19 +192,20 @@ fn select<'a>(node: &'a Node, steps: &[Step], rule: usize, masked: &mut Vec<(&'a
                 fold::fold_text(key.as_bytes(), &mut folded);
                 folded == name.as_bytes()
             }),
+            Selector::Json => unreachable!(),
         };
         if selects {
-            select(child, rest, rule, masked);
+            select(child, rest, rule, selected);
         }
         if step.reach == Reach::AnyDepth {
-            select(child, steps, rule, masked);
+            select(child, steps, rule, selected);
         }
     }
 }
 
-fn token(key: &DomainKey, what: &What, raw: &str) -> String {
+fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
     let input = match what {
-        What::Text(text) => format!("s{text}"),
+        What::Text(text, _) => format!("s{text}"),
         What::Number => format!("n{raw}"),
         What::Boolean => format!("b{raw}"),
         What::Null => format!("z{raw}"),
@@ -107,6 +216,16 @@ fn token(key: &DomainKey, what: &What, raw: &str) -> String {
     mac.update(input.as_bytes());
     let digest: [u8; 32] = mac.finalize().into_bytes().into();
     let bits = u128::from_be_bytes(digest[..16].try_into().unwrap());
+    let in_shape = match (shape, what) {
+        (TokenShape::Digits, What::Text(text, _)) => {
+            digits(bits, text).map(|token| format!("\"{token}\""))
+        }
+        (TokenShape::Digits, What::Number) => whole_number(bits, raw),
+        _ => None,
+    };
+    if let Some(token) = in_shape {
+        return token;
+    }
     let characters: Vec<char> = "abcdefghijklmnopqrstuvwxyz234567".chars().collect();
     let digest: String = (0..26)
         .map(|n| {
@@ -118,7 +237,40 @@ fn token(key: &DomainKey, what: &What, raw: &str) -> String {
         })
         .map(|five| characters[(five & 31) as usize])
         .collect();
-    format!("\"tok_{}_{digest}\"", key.version())
+    let domain = match (shape, what) {
+        (TokenShape::Email, What::Text(..)) => "@masked.invalid",
+        _ => "",
+    };
+    format!("\"tok_{}_{digest}{domain}\"", key.version())
+}
+
+/// The digits that a code is made of, the lowest first.
+fn digits(code: u128, text: &str) -> Option<String> {
+    let count = text.matches(|c: char| c.is_ascii_digit()).count();
+    let legal = text.chars().all(|c| "0123456789 -./+()_,:".contains(c));
+    if !legal || count == 0 || count > 32 || text.len() > 64 {
+        return None;
+    }
+    let mut decimals = format!("{code:039}").into_bytes();
+    Some(
+        text.chars()
+            .map(|c| match c {
+                '0'..='9' => decimals.pop().unwrap() as char,
+                other => other,
+            })
+            .collect(),
+    )
+}
+
+fn whole_number(code: u128, raw: &str) -> Option<String> {
+    if raw.len() > 18 || raw.contains(|c: char| !c.is_ascii_digit()) {
+        return None;
+    }
+    if raw.len() == 1 {
+        return Some((code % 10).to_string());
+    }
+    let rest = digits(code / 9, &raw[1..])?;
+    Some(format!("{}{rest}", code % 9 + 1))
 }
 
 struct Parser<'a> {
@@ -155,7 +307,10 @@ impl Parser<'_> {
             '{' | '[' if depth == DEPTH_MAX => return None,
             '{' => What::Object(self.members(depth + 1)?),
             '[' => What::Array(self.elements(depth + 1)?),
-            '"' => What::Text(self.string()?),
+            '"' => {
+                let (text, places) = self.string()?;
+                What::Text(text, places)
+            }
             't' => self.word("true", What::Boolean)?,
             'f' => self.word("false", What::Boolean)?,
             'n' => self.word("null", What::Null)?,
@@ -178,7 +333,7 @@ impl Parser<'_> {
         }
         loop {
             self.space();
-            let key = self.string()?;
+            let (key, _) = self.string()?;
             self.space();
             self.eat(':')?;
             members.push((key, self.value(depth)?));
@@ -210,38 +365,48 @@ impl Parser<'_> {
         }
     }
 
-    fn string(&mut self) -> Option<String> {
-        let mut units = Vec::new();
+    fn string(&mut self) -> Option<(String, Vec<(usize, usize)>)> {
+        let (mut text, mut places) = (String::new(), Vec::new());
         self.eat('"')?;
         loop {
-            let next = self.take()?;
-            let unit = match next {
-                '"' => return String::from_utf16(&units).ok(),
+            let start = self.at;
+            let character = match self.take()? {
+                '"' => return Some((text, places)),
                 '\0'..='\x1f' => return None,
-                '\\' => match self.take()? {
-                    'u' => {
-                        let digits: Option<String> = (0..4).map(|_| self.take()).collect();
-                        let digits = digits?;
-                        if !digits.chars().all(|c| c.is_ascii_hexdigit()) {
-                            return None;
-                        }
-                        u16::from_str_radix(&digits, 16).ok()?
-                    }
-                    'b' => 8,
-                    't' => 9,
-                    'n' => 10,
-                    'f' => 12,
-                    'r' => 13,
-                    other @ ('"' | '\\' | '/') => other as u16,
-                    _ => return None,
-                },
-                _ => {
-                    units.extend_from_slice(next.encode_utf16(&mut [0; 2]));
-                    continue;
-                }
+                '\\' => self.escape()?,
+                plain => plain,
             };
-            units.push(unit);
+            text.push(character);
+            places.push((start, self.at));
         }
+    }
+
+    /// Behind the backslash.
+    fn escape(&mut self) -> Option<char> {
+        Some(match self.take()? {
+            'u' => {
+                let mut units = vec![self.unit()?];
+                if (0xd800..0xdc00).contains(&units[0]) {
+                    self.eat('\\')?;
+                    self.eat('u')?;
+                    units.push(self.unit()?);
+                }
+                return String::from_utf16(&units).ok()?.chars().next();
+            }
+            'b' => '\x08',
+            't' => '\t',
+            'n' => '\n',
+            'f' => '\x0c',
+            'r' => '\r',
+            other @ ('"' | '\\' | '/') => other,
+            _ => return None,
+        })
+    }
+
+    fn unit(&mut self) -> Option<u16> {
+        let digits: Option<String> = (0..4).map(|_| self.take()).collect();
+        let digits = digits.filter(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))?;
+        u16::from_str_radix(&digits, 16).ok()
     }
 
     fn word(&mut self, word: &str, what: What) -> Option<What> {

@@ -3,12 +3,19 @@
 //! HMAC-SHA-256 (FIPS 198-1) of a type tag and the value, cut to 128 bits, as lower-case base32 (RFC 4648) without
 //! padding. Equal values have equal tokens within a domain and key version. A token cannot be turned back without the
 //! key; whoever can both write chosen values to a masked topic and read its tokens can build a dictionary.
+//!
+//! The other shapes come from the same code: an e-mail address is the opaque token before `@masked.invalid`, which says
+//! nothing of the address that was there; digits are in [`crate::digits`]. What a shape does not fit has the opaque token.
 
+use crate::digits;
 use crate::key_ring::DomainKey;
 use crate::mac::Keyed;
+use crate::plan::TokenShape;
 use crate::scan::{Piece, Pieces};
 
 const PREFIX: &str = "tok_";
+/// Behind the token of an e-mail address. RFC 2606 keeps the name from ever being a host's.
+const EMAIL_DOMAIN: &str = "@masked.invalid";
 const DIGEST_CHARACTERS: usize = 26;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -42,21 +49,42 @@ impl Kind {
 #[derive(Clone)]
 pub(crate) struct Tokeniser {
     keyed: Keyed,
+    shape: TokenShape,
     /// `"tok_1_`, with the quote.
     opening: Box<[u8]>,
 }
 
 impl Tokeniser {
-    pub(crate) fn new(key: &DomainKey) -> Tokeniser {
+    pub(crate) fn new(key: &DomainKey, shape: TokenShape) -> Tokeniser {
         Tokeniser {
             keyed: Keyed::new(key.as_bytes()),
+            shape,
             opening: format!("\"{PREFIX}{}_", key.version()).into_bytes().into(),
         }
     }
 
-    /// Appends the token for a field as a JSON string. `raw` is the field as it stands in the document, a string with
-    /// its quotes.
+    pub(crate) fn shape(&self) -> TokenShape {
+        self.shape
+    }
+
+    /// Appends the token for a field as a JSON string, or as a number if it is one of digits. `raw` is the field as it stands
+    /// in the document, a string with its quotes.
     pub(crate) fn append(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
+        let code = self.code(kind, raw);
+        let behind = match self.shape {
+            TokenShape::Digits if digits::append(kind, raw, code, out) => return,
+            TokenShape::Email if kind == Kind::Text => EMAIL_DOMAIN,
+            TokenShape::Opaque | TokenShape::Email | TokenShape::Digits => "",
+        };
+        out.extend_from_slice(&self.opening);
+        out.extend_from_slice(&base32(code));
+        out.extend_from_slice(behind.as_bytes());
+        out.push(b'"');
+    }
+
+    /// What all tokens of a field are made of.
+    #[inline]
+    fn code(&self, kind: Kind, raw: &[u8]) -> u128 {
         let mut mac = self.keyed.start();
         mac.update(&[kind.tag()]);
         match (kind, raw) {
@@ -72,9 +100,7 @@ impl Tokeniser {
             }
             _ => mac.update(raw),
         }
-        out.extend_from_slice(&self.opening);
-        out.extend_from_slice(&base32(mac.finish()));
-        out.push(b'"');
+        mac.finish()
     }
 }
 
@@ -126,14 +152,23 @@ pub fn is_token(text: &str) -> bool {
         && digest.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
+/// Whether a text has the form of a token in the shape of an e-mail address.
+pub(crate) fn is_email_token(text: &str) -> bool {
+    text.strip_suffix(EMAIL_DOMAIN).is_some_and(is_token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn token(kind: Kind, raw: &str) -> String {
+        shaped(TokenShape::Opaque, kind, raw)
+    }
+
+    fn shaped(shape: TokenShape, kind: Kind, raw: &str) -> String {
         let key = DomainKey::derive(&[7; 32], "customers", 1);
         let mut out = Vec::new();
-        Tokeniser::new(&key).append(kind, raw.as_bytes(), &mut out);
+        Tokeniser::new(&key, shape).append(kind, raw.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -184,12 +219,46 @@ mod tests {
             token(Kind::Text, "\"a@b.example\""),
             "\"tok_1_xgravwthxmujjiggxd2aj66f6i\""
         );
+        assert_eq!(
+            shaped(TokenShape::Email, Kind::Text, "\"a@b.example\""),
+            "\"tok_1_xgravwthxmujjiggxd2aj66f6i@masked.invalid\""
+        );
+        assert_eq!(
+            shaped(TokenShape::Digits, Kind::Text, "\"078-05-1120\""),
+            "\"829-38-8739\""
+        );
+        assert_eq!(
+            shaped(TokenShape::Digits, Kind::Number, "4111111111111111"),
+            "6815789342737398"
+        );
+    }
+
+    #[test]
+    fn gives_what_a_shape_does_not_fit_the_opaque_token() {
+        for shape in [TokenShape::Email, TokenShape::Digits] {
+            for (kind, raw) in [
+                (Kind::Null, "null"),
+                (Kind::Object, "{}"),
+                (Kind::Number, "-1.5"),
+            ] {
+                assert_eq!(shaped(shape, kind, raw), token(kind, raw));
+            }
+        }
+        let text = "\"DE89 3704\"";
+        assert_eq!(
+            shaped(TokenShape::Digits, Kind::Text, text),
+            token(Kind::Text, text)
+        );
     }
 
     #[test]
     fn knows_a_token_from_its_likeness() {
         let quoted = token(Kind::Text, "\"x\"");
         assert!(is_token(quoted.trim_matches('"')));
+        let email = shaped(TokenShape::Email, Kind::Text, "\"x\"");
+        let email = email.trim_matches('"');
+        assert!(is_email_token(email) && !is_token(email));
+        assert!(!is_email_token("ada@masked.invalid"));
         let digest = "a".repeat(26);
         for bad in [
             "tok_".to_owned(),

@@ -26,7 +26,13 @@ enum Expected {
 
 /// Leaves the masked fields of `text` in `room.spans`. Of UTF-8 it is left open whether the text is that: see
 /// [`Tokens::is_ascii`].
-pub(crate) fn walk(automaton: &Automaton, text: &[u8], isa: Isa, room: &mut Room) -> Option<()> {
+pub(crate) fn walk(
+    automaton: &Automaton,
+    start: State,
+    text: &[u8],
+    isa: Isa,
+    room: &mut Room,
+) -> Option<()> {
     let Room {
         spans,
         folded_key,
@@ -41,7 +47,7 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], isa: Isa, room: &mut Room
     let mut frame = Frame::CLOSED;
     let mut row = automaton.row(State::DEAD);
     // Of the value that comes next.
-    let mut state = automaton.start();
+    let mut state = start;
     let mut expected = Expected::Value;
     loop {
         let ahead = match tokens.ahead(at) {
@@ -92,7 +98,7 @@ pub(crate) fn walk(automaton: &Automaton, text: &[u8], isa: Isa, room: &mut Room
                         )
                     }
                     b'{' | b'[' => {
-                        frame = Frame::open(first, start, state);
+                        frame = Frame::open(automaton, first, start, state);
                         *frames.get_mut(open)? = frame;
                         open = open.wrapping_add(1);
                         row = automaton.row(frame.state);

@@ -4,18 +4,19 @@
 //! Strict RFC 8259, with a stack of its own: what deviates is an error, because a consumer that is more lenient, or
 //! lenient in another way, would read fields that were not seen here.
 
-use crate::automaton::{Automaton, Spelling, State};
+use crate::automaton::{Automaton, Spelling, State, is_inner};
 use crate::error::Unmaskable;
 use crate::limits::{DEPTH_MAX, FIELDS_MAX};
 use crate::scan;
 use crate::simd::Tokens;
 use crate::token::Kind;
 
-/// A field to replace: bytes `start..end` of the text.
+/// A field to replace, or a string to look into: bytes `start..end` of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// See [`State::matched`].
     pub(crate) rule: u16,
     pub(crate) kind: Kind,
 }
@@ -65,14 +66,16 @@ impl Frame {
 
     /// The container in `state` that `first` opens. In one that matches nothing else can.
     #[inline]
-    pub(crate) fn open(first: u8, start: u32, state: State) -> Frame {
-        let matched = state.matched().map(|rule| (start, rule));
-        Frame {
-            state: if matched.is_some() {
-                State::DEAD
-            } else {
-                state
+    pub(crate) fn open(automaton: &Automaton, first: u8, start: u32, state: State) -> Frame {
+        let (state, matched) = match state.matched() {
+            None => (state, None),
+            Some(rule) => match automaton.inner(rule) {
+                Some(inner) => (inner.container, None),
+                None => (State::DEAD, Some((start, rule))),
             },
+        };
+        Frame {
+            state,
             container: if first == b'{' {
                 Container::Object
             } else {
@@ -90,20 +93,25 @@ impl Frame {
     }
 }
 
-/// Walks `text`, which must be UTF-8 of at most [`crate::limits::VALUE_BYTES_MAX`] bytes, and leaves the masked fields in
-/// `room.spans`.
-pub(crate) fn walk(automaton: &Automaton, text: &[u8], room: &mut Room) -> Result<(), Unmaskable> {
+/// Walks `text`, which must be UTF-8 of at most [`crate::limits::VALUE_BYTES_MAX`] bytes, from the state `start`, and leaves
+/// the masked fields in `room.spans`.
+pub(crate) fn walk(
+    automaton: &Automaton,
+    start: State,
+    text: &[u8],
+    room: &mut Room,
+) -> Result<(), Unmaskable> {
     room.spans.clear();
     let mut cursor = Cursor { text, rest: text };
     let mut open: usize = 0;
-    let mut state = automaton.start();
+    let mut state = start;
     loop {
         // A value starts here, and `state` is its own.
         cursor.skip_space();
         let start = cursor.at();
         let first = cursor.next()?;
         if matches!(first, b'{' | b'[') {
-            let frame = Frame::open(first, start, state);
+            let frame = Frame::open(automaton, first, start, state);
             let slot = room.frames.get_mut(open);
             *slot.ok_or(Unmaskable::LimitDepth { at: start })? = frame;
             open = open.wrapping_add(1);
@@ -165,6 +173,10 @@ pub(crate) fn push(
     rule: u16,
     kind: Kind,
 ) -> Result<(), Unmaskable> {
+    // Of what a rule looks into, a number or literal holds nothing.
+    if is_inner(rule) && kind != Kind::Text {
+        return Ok(());
+    }
     if spans.len() >= FIELDS_MAX {
         return Err(Unmaskable::LimitFields);
     }

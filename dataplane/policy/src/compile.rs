@@ -298,7 +298,7 @@ impl<'a> Writer<'a> {
     fn masks(&mut self, set: &'a PolicySet) {
         for mask in set.masks() {
             self.text(Section::Masks, &mask.name);
-            self.words(Section::Masks, &[0]);
+            self.words(Section::Masks, &[mask.token.shape as u32]);
             self.text(Section::Masks, &mask.token.domain);
             self.strings(Section::Masks, mask.fields.iter().map(String::as_str));
         }

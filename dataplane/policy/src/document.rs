@@ -236,7 +236,7 @@ impl Decoder<'_> {
                 word(
                     "shape",
                     node,
-                    &[TokenShape::Opaque.name()],
+                    &TokenShape::ALL.map(TokenShape::name),
                     TokenShape::from_name,
                     mistakes,
                 )

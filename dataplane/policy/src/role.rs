@@ -179,25 +179,35 @@ pub struct TokenRule {
 
 /// The form of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
 pub enum TokenShape {
     /// A keyed hash that shows nothing of the value.
     #[default]
     Opaque,
+    /// An e-mail address that belongs to nobody.
+    Email,
+    /// Other digits in the places of the digits.
+    Digits,
 }
 
 impl TokenShape {
+    /// All of them, in the order of their numbers in compiled policy.
+    pub const ALL: [Self; 3] = [Self::Opaque, Self::Email, Self::Digits];
+
     /// The name that policy documents use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Opaque => "opaque",
+            Self::Email => "email",
+            Self::Digits => "digits",
         }
     }
 
     /// The shape with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Opaque.name()).then_some(Self::Opaque)
+        Self::ALL.into_iter().find(|shape| shape.name() == name)
     }
 }
 

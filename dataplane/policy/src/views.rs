@@ -157,11 +157,13 @@ impl Tables {
         self.range(Section::Plans, u32::from(id.get()), 0)
             .flat_map(move |at| {
                 let mask = self.word(Section::Ids, at, 0);
+                let shape = shape(self.word(Section::Masks, mask, masks::SHAPE));
                 self.range(Section::Masks, mask, masks::PATHS)
                     .map(move |path| MaskRule {
                         mask: self.text(Section::Masks, mask, masks::NAME),
                         path: self.text(Section::Strings, path, 0),
-                        shape: TokenShape::Opaque,
+                        // A load refuses what is no shape.
+                        shape: shape.unwrap_or_default(),
                         domain: self.text(Section::Masks, mask, masks::DOMAIN),
                     })
             })
@@ -251,4 +253,8 @@ pub(crate) fn approval(word: u32) -> Option<ApprovalRuleId> {
     word.checked_sub(1)
         .and_then(|row| u16::try_from(row).ok())
         .map(ApprovalRuleId)
+}
+
+pub(crate) fn shape(word: u32) -> Option<TokenShape> {
+    TokenShape::ALL.get(word as usize).copied()
 }

@@ -159,6 +159,7 @@ impl MaskJob {
                 &mut self.survivor,
             );
             scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
+            scratch.value.shrink(MASK_SCRATCH_BYTES_KEPT);
             work.done = work.done.saturating_add(batch.bytes.len());
             left = left.saturating_sub(batch.bytes.len());
         }
@@ -306,7 +307,7 @@ fn mask_batch(
                     fields = fields.saturating_add(count);
                     if counts.values % SELF_CHECK_EVERY == 1 {
                         counts.self_checks = counts.self_checks.saturating_add(1);
-                        if check.surviving_field(plan.paths(), out).is_err() {
+                        if check.surviving_field(plan, value, out).is_err() {
                             *survivor = Some("a masked field survived");
                         }
                     }

@@ -199,13 +199,14 @@ fn compile_plan(
 ) -> Result<MaskPlan, SnapshotError> {
     let rules = tables
         .mask_plan(id)
-        .map(|rule| {
-            let sluice_policy::TokenShape::Opaque = rule.shape;
-            MaskRule {
-                path: rule.path,
-                shape: TokenShape::Opaque,
-                domain: rule.domain,
-            }
+        .map(|rule| MaskRule {
+            path: rule.path,
+            shape: match rule.shape {
+                sluice_policy::TokenShape::Opaque => TokenShape::Opaque,
+                sluice_policy::TokenShape::Email => TokenShape::Email,
+                sluice_policy::TokenShape::Digits => TokenShape::Digits,
+            },
+            domain: rule.domain,
         })
         .collect::<Vec<_>>();
     Ok(MaskPlan::compile(&rules, keys)?)

@@ -40,7 +40,7 @@ fn every_mistake_of_every_document_and_file_is_told_in_one_run() {
         "z.yaml:14:1: this is not YAML",
         "z.yaml:15:13: apiVersion is not v2; write one of sluice/v1alpha1",
         "z.yaml:18:30: email is no field path; write \"$.email\"",
-        "z.yaml:18:53: shape is not round; write one of opaque",
+        "z.yaml:18:53: shape is not round; write one of opaque, email, digits",
         "a.yaml:3:35: match states no claim, so every token of the issuer would match; add one, such as sub",
         "a.yaml:3:48: there is no Role nobody; there are a",
     ];

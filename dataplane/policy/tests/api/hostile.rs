@@ -10,7 +10,7 @@ use crate::{REVISION, set};
 
 const CHECKSUM_AT: usize = 12;
 
-fn reseal(bytes: &mut [u8]) {
+pub(crate) fn reseal(bytes: &mut [u8]) {
     let length = bytes.len() as u64;
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
     let checksum = crc32c::crc32c(&bytes[16..]);

@@ -2,6 +2,7 @@
 
 mod documents;
 mod hostile;
+mod masks;
 mod oracle;
 mod random;
 mod scale;

@@ -240,7 +240,7 @@ fn compile(policy: &str, number: u64) -> Snapshot {
                 .mask_plan(id)
                 .map(|rule| MaskRule {
                     path: rule.path,
-                    shape: TokenShape::Opaque,
+                    shape: TokenShape::from_name(rule.shape.name()).unwrap(),
                     domain: rule.domain,
                 })
                 .collect();
