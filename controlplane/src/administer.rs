@@ -197,7 +197,7 @@ fn merge(
 fn mask_path_problems(set: &PolicySet) -> Vec<v1::Problem> {
     let mut problems = Vec::new();
     for mask in set.masks() {
-        for field in &mask.fields {
+        for field in mask.paths() {
             if let Err(error) = sluice_masking::Path::parse(field) {
                 problems.push(v1::Problem {
                     file: mask.origin.file.to_string(),

@@ -11,7 +11,7 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Topics under the same mask: one for each test that must not meet another test's records.
 const EXTRA_TOPICS: [&str; 3] = ["returns", "oddities", "ended"];
 /// Topics with masks of their own, each for one test.
-const OWN_TOPICS: [&str; 2] = ["shaped", "quoted"];
+const OWN_TOPICS: [&str; 3] = ["shaped", "quoted", "keyed"];
 const EMAIL: &str = "ada@example.org";
 
 /// The masks of these.
@@ -26,6 +26,10 @@ spec: {topics: [shaped@T@], fields: ["$..number"], token: {shape: digits, domain
 kind: Mask
 metadata: {name: envelopes}
 spec: {topics: [quoted@T@], fields: ["$.payload.$json.customer.email"], token: {shape: opaque, domain: customers}}
+---
+kind: Mask
+metadata: {name: keys}
+spec: {topics: [keyed@T@], key: whole, headers: [X-User], fields: ["$.user"], token: {shape: opaque, domain: customers}}
 "#;
 
 fn sluice() -> &'static Sluice {
@@ -324,5 +328,45 @@ fn a_document_in_a_string_is_masked_where_the_path_goes_into_it() {
         );
         let ids: Vec<_> = masked.iter().map(|value| &value["id"]).collect();
         assert_eq!(ids, [&json!(1), &json!(2), &json!(3)]);
+    }
+}
+
+#[test]
+fn keys_and_headers_are_masked_where_a_mask_names_them() {
+    let _alone = alone();
+    let topic = sluice().topic("keyed");
+    let value = json!({"user": EMAIL, "n": 1}).to_string();
+    for driver in Driver::all() {
+        let records = Records::of(vec![
+            json!({"key": EMAIL, "value": value, "headers": [["x-user", EMAIL], ["source", "web"], ["x-user", "other"]]}),
+            json!({"key": EMAIL, "value": null, "headers": []}),
+            json!({"key": "another", "value": value, "headers": [["source", "web"]]}),
+        ]);
+        let offsets = driver
+            .produce(&client("svc-orders"), &topic, &records)
+            .offsets();
+        for reader in Driver::all() {
+            let masked = read(reader, "analytics", &topic, offsets[0], offsets.len());
+            assert!(!format!("{masked:?}").contains(EMAIL), "{masked:?}");
+            let seen = masked.records();
+            let key = seen[0]["key"].as_str().expect("a key is text");
+            assert!(key.starts_with("tok_"), "{masked:?}");
+            assert_eq!(seen[1]["key"], key, "equal keys stay equal");
+            assert_eq!(seen[1]["value"], Value::Null);
+            assert_ne!(seen[2]["key"], key);
+            let fields: Value = serde_json::from_str(seen[0]["value"].as_str().expect("a text"))
+                .expect("a masked value is JSON");
+            assert_eq!(fields, json!({"user": key, "n": 1}));
+            let headers = seen[0]["headers"].as_array().expect("a list");
+            assert_eq!(headers[0], json!(["x-user", key]));
+            assert_eq!(headers[1], json!(["source", "web"]));
+            assert!(
+                headers[2][1]
+                    .as_str()
+                    .is_some_and(|token| token.starts_with("tok_"))
+            );
+            assert_eq!(headers.len(), 3);
+            assert_eq!(seen[2]["headers"], json!([["source", "web"]]));
+        }
     }
 }

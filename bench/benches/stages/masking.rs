@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sluice_bench::Table;
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, TokenShape, mask_value,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenShape, mask_value,
 };
 
 const FIELDS: [&str; 3] = [
@@ -68,7 +68,7 @@ fn plan(fields: [&str; 3]) -> MaskPlan {
     keys.insert("customers", DomainKey::derive(&[7; 32], "customers", 1))
         .unwrap();
     let rules = fields.map(|path| MaskRule {
-        path,
+        target: Target::Value(path),
         shape: TokenShape::Opaque,
         domain: "customers",
     });

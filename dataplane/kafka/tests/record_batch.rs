@@ -5,7 +5,8 @@ mod random;
 use random::{Random, torture};
 use sluice_kafka::codec::{Codec, Contexts, DecompressLimits};
 use sluice_kafka::record_batch::{
-    Batch, BatchHeader, Records, Rewritten, Scratch, ValueVerdict, batches, rewrite_values,
+    Batch, BatchHeader, Header, NewParts, PartVerdict, RecordVerdict, Records, Rewritten, Scratch,
+    batches, rewrite_records,
 };
 use sluice_kafka::{BatchError, CodecError};
 
@@ -159,7 +160,7 @@ fn random_records_of(random: &mut Random, length_kinds: usize) -> Vec<Plain> {
 }
 
 #[test]
-fn rewrites_values_as_the_model_does_under_every_codec() {
+fn rewrites_records_as_the_model_does_under_every_codec() {
     let mut random = Random::new(21);
     let mut scratch = Scratch::default();
     for round in 0..150 {
@@ -171,17 +172,20 @@ fn rewrites_values_as_the_model_does_under_every_codec() {
             records.len() as i32,
             &compress(codec, &encode_area(&records)),
         );
-        let replacements: Vec<Option<Vec<u8>>> = records
-            .iter()
-            .map(|_| {
-                let length = [0, 3, 63, 64, 8191, 8192][random.below(6)];
-                random.chance(3).then(|| random.bytes(length))
-            })
-            .collect();
+        let mut replacements = |one_in: usize| -> Vec<Option<Vec<u8>>> {
+            records
+                .iter()
+                .map(|_| {
+                    let length = [0, 3, 63, 64, 8191, 8192][random.below(6)];
+                    random.chance(one_in).then(|| random.bytes(length))
+                })
+                .collect()
+        };
+        let [keys, values, headers] = [5, 3, 5].map(&mut replacements);
 
         let mut out = b"before".to_vec();
         let mut seen = Vec::new();
-        let outcome = rewrite_values(
+        let outcome = rewrite_records(
             &batch,
             &mut scratch,
             &DecompressLimits::default(),
@@ -195,15 +199,26 @@ fn rewrites_values_as_the_model_does_under_every_codec() {
                         .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
                         .collect::<Vec<_>>(),
                 ));
-                match &replacements[view.ordinal] {
-                    Some(replacement) => {
-                        new.extend_from_slice(replacement);
-                        ValueVerdict::Replace
+                new.headers.push(Header {
+                    key: "all",
+                    value: None,
+                });
+                let part = |new: &mut Vec<u8>, replacement: &Option<Vec<u8>>| {
+                    new.extend_from_slice(replacement.as_deref().unwrap_or(b"dropped"));
+                    match replacement {
+                        Some(_) => PartVerdict::Replace,
+                        None => PartVerdict::Keep,
                     }
-                    None => {
-                        new.extend_from_slice(b"dropped");
-                        ValueVerdict::Keep
-                    }
+                };
+                let header = &headers[view.ordinal];
+                new.headers.push(Header {
+                    key: "new",
+                    value: header.as_deref(),
+                });
+                RecordVerdict {
+                    key: part(&mut new.key, &keys[view.ordinal]),
+                    value: part(&mut new.value, &values[view.ordinal]),
+                    headers: part(&mut Vec::new(), header),
                 }
             },
         )
@@ -217,19 +232,28 @@ fn rewrites_values_as_the_model_does_under_every_codec() {
             );
         }
         assert_eq!(seen.len(), records.len());
-        let values_count = replacements.iter().flatten().count();
-        if values_count == 0 {
+        let mut expected = records.clone();
+        let mut records_count = 0;
+        for (at, record) in expected.iter_mut().enumerate() {
+            let changed = [&keys, &values, &headers].map(|new| new[at].is_some());
+            records_count += usize::from(changed.contains(&true));
+            if let Some(key) = &keys[at] {
+                record.key = Some(key.clone());
+            }
+            if let Some(value) = &values[at] {
+                record.value = Some(value.clone());
+            }
+            if let Some(header) = &headers[at] {
+                let new = ("new".to_owned(), Some(header.clone()));
+                record.headers = vec![("all".to_owned(), None), new];
+            }
+        }
+        if records_count == 0 {
             assert_eq!(outcome, Rewritten::Unchanged);
             assert_eq!(out, b"before");
             continue;
         }
-        assert_eq!(outcome, Rewritten::Replaced { values_count });
-        let mut expected = records.clone();
-        for (record, replacement) in expected.iter_mut().zip(&replacements) {
-            if let Some(replacement) = replacement {
-                record.value = Some(replacement.clone());
-            }
-        }
+        assert_eq!(outcome, Rewritten::Replaced { records_count });
         let rewritten = Batch::parse(&out[6..]).unwrap();
         rewritten.verify_crc().unwrap();
         assert_eq!(
@@ -259,15 +283,12 @@ fn the_reference_decoder_reads_what_was_rewritten() {
     };
     let batch = encode_batch(0, 1, &encode_area(std::slice::from_ref(&record)));
     let mut out = Vec::new();
-    rewrite_values(
+    rewrite_records(
         &batch,
         &mut Scratch::default(),
         &DecompressLimits::default(),
         &mut out,
-        |_, new| {
-            new.extend_from_slice(b"masked");
-            ValueVerdict::Replace
-        },
+        |_, new| masked_value(new),
     )
     .unwrap();
     let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(out.clone())).unwrap();
@@ -287,7 +308,7 @@ fn control_batches_and_empty_batches_pass_untouched() {
     let compressed_empty = encode_batch(1, 0, b"");
     for batch in [control, empty, compressed_empty] {
         let mut out = Vec::new();
-        let outcome = rewrite_values(
+        let outcome = rewrite_records(
             &batch,
             &mut scratch,
             &DecompressLimits::default(),
@@ -299,17 +320,22 @@ fn control_batches_and_empty_batches_pass_untouched() {
     }
 }
 
+fn masked_value(new: &mut NewParts) -> RecordVerdict {
+    new.value.extend_from_slice(b"masked");
+    RecordVerdict {
+        value: PartVerdict::Replace,
+        ..RecordVerdict::default()
+    }
+}
+
 fn rewrite_all(batch: &[u8]) -> Result<Rewritten, BatchError> {
     let mut out = b"before".to_vec();
-    let outcome = rewrite_values(
+    let outcome = rewrite_records(
         batch,
         &mut Scratch::default(),
         &DecompressLimits::default(),
         &mut out,
-        |_, new| {
-            new.extend_from_slice(b"masked");
-            ValueVerdict::Replace
-        },
+        |_, new| masked_value(new),
     );
     if outcome.is_err() {
         assert_eq!(out, b"before", "nothing is appended on error");

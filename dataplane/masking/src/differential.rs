@@ -5,16 +5,16 @@ use serde_json::Value;
 
 use crate::key_ring::{DomainKey, KeyRing};
 use crate::path::Path;
-use crate::plan::{MaskPlan, MaskRule, TokenShape};
+use crate::plan::{MaskPlan, MaskRule, Target, TokenShape};
 use crate::self_check::{Checked, SelfCheck};
 use crate::simd::Isa;
 use crate::{Masked, Scratch, mask_value, scalar};
 
-const SEED: u64 = 0x5eed_0f50_11ce_0001;
+pub(crate) const SEED: u64 = 0x5eed_0f50_11ce_0001;
 const DOCUMENTS: usize = 300_000;
 const DOCUMENTS_PER_PLAN: usize = 500;
 
-const PATHS: &[&str] = &[
+pub(crate) const PATHS: &[&str] = &[
     "$.customer.email",
     "$..card_number",
     "$.items[*].recipient.ssn",
@@ -31,7 +31,7 @@ const PATHS: &[&str] = &[
 ];
 
 /// Paths that go into strings.
-const JSON_PATHS: &[&str] = &[
+pub(crate) const JSON_PATHS: &[&str] = &[
     "$.payload.$json.customer.email",
     "$..payload.$json..ssn",
     "$.payload.$json.payload.$json.k",
@@ -82,7 +82,7 @@ const KEYS: &[&str] = &[
     "日本",
 ];
 
-const SCALARS: &[&str] = &[
+pub(crate) const SCALARS: &[&str] = &[
     r#""a@b.example""#,
     r#""""#,
     r#""\u0000\"\\\/\b\f\n\r\t""#,
@@ -116,21 +116,21 @@ const FRAGMENTS: &[&str] = &[
     "00", "\\x", "\u{7f}", "1", "\"k\":1,", "{}", "[1]", "\\\"",
 ];
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() >> 11) as usize % bound
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -162,7 +162,7 @@ fn value(random: &mut Random, depth: usize, out: &mut String) {
     space(random, out);
 }
 
-fn object(random: &mut Random, depth: usize, out: &mut String) {
+pub(crate) fn object(random: &mut Random, depth: usize, out: &mut String) {
     out.push('{');
     for at in 0..random.below(5) {
         if at > 0 {
@@ -205,7 +205,7 @@ fn quoted(random: &mut Random, depth: usize, out: &mut String) {
     out.push('"');
 }
 
-fn mutate(random: &mut Random, document: &mut Vec<u8>) {
+pub(crate) fn mutate(random: &mut Random, document: &mut Vec<u8>) {
     for _ in 0..1 + random.below(3) {
         let at = random.below(document.len() + 1);
         match random.below(7) {
@@ -272,7 +272,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             .zip(domains)
             .zip(&shapes)
             .map(|((path, domain), shape)| MaskRule {
-                path,
+                target: Target::Value(path),
                 shape: *shape,
                 domain,
             })
@@ -383,7 +383,7 @@ fn finds_a_survivor_in_what_was_not_masked() {
         let text = random.pick(PATHS);
         // Not digits: one in ten values of one digit is its own token.
         let rule = MaskRule {
-            path: text,
+            target: Target::Value(text),
             shape: random.pick(&[TokenShape::Opaque, TokenShape::Email]),
             domain: "d",
         };
@@ -417,7 +417,7 @@ fn scans_agree_with_the_portable_walk_wherever_blocks_and_windows_end() {
         "$..payload.$json..k",
     ];
     let rules = paths.map(|path| MaskRule {
-        path,
+        target: Target::Value(path),
         shape: TokenShape::Opaque,
         domain: "d",
     });

@@ -38,6 +38,15 @@ pub(crate) fn append(kind: Kind, raw: &[u8], code: u128, out: &mut Vec<u8>) -> b
     }
 }
 
+/// As [`append`] for a text that stands alone, without quotes and escapes.
+pub(crate) fn append_bare(text: &[u8], code: u128, out: &mut Vec<u8>) -> bool {
+    let is_digits = text.len() <= TEXT_BYTES_MAX && is_digits(text);
+    if is_digits {
+        append_text(text, code, out);
+    }
+    is_digits
+}
+
 /// The text that pieces add up to, if it is digits and separators.
 fn read<'a>(pieces: Pieces<'_>, room: &'a mut [u8; TEXT_BYTES_MAX]) -> Option<&'a [u8]> {
     let mut filled: usize = 0;

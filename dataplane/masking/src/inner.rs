@@ -8,7 +8,7 @@ use crate::automaton::is_inner;
 use crate::error::Unmaskable;
 use crate::json::{find, placeholder};
 use crate::limits::FIELDS_MAX;
-use crate::plan::MaskPlan;
+use crate::plan::FieldPlan;
 use crate::scan::{self, Piece, Pieces};
 use crate::simd::Isa;
 use crate::token::Kind;
@@ -52,13 +52,13 @@ pub(crate) enum Replaced {
 
 /// Writes the replacements of one value, and counts them.
 pub(crate) struct Writer<'a> {
-    plan: &'a MaskPlan,
+    plan: &'a FieldPlan,
     isa: Option<Isa>,
     fields: u32,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(plan: &'a MaskPlan, isa: Option<Isa>) -> Writer<'a> {
+    pub(crate) fn new(plan: &'a FieldPlan, isa: Option<Isa>) -> Writer<'a> {
         Writer {
             plan,
             isa,

@@ -1,15 +1,15 @@
-//! Masking of one record value.
+//! Masking of the parts of one record.
 
 use crate::automaton::{Automaton, State};
 use crate::error::Unmaskable;
 use crate::inner::{Level, Replaced, Writer};
 use crate::limits::{TOKEN_FIELD_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::plan::MaskPlan;
+use crate::plan::{FieldPlan, MaskPlan};
 use crate::simd::Isa;
 use crate::tokens;
 use crate::walk::{self, Room};
 
-/// What masking did with a value.
+/// What masking did with a value or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Masked {
     /// The value holds none of the fields. It may pass as it is.
@@ -63,7 +63,8 @@ impl Default for Scratch {
 }
 
 /// Masks one record value: a JSON object or array, bare or behind the framing of a schema registry (byte 0 and a 4-byte
-/// schema id, which is kept). Null values (tombstones) are the caller's business.
+/// schema id, which is kept). Null values (tombstones) are the caller's business. A plan without rules for values leaves them
+/// alone, whatever they are.
 ///
 /// On [`Masked::Changed`] the whole new value was appended to `out`; what is no masked field is in it byte for byte.
 /// Otherwise nothing was appended. Allocates only to grow `scratch` and `out`.
@@ -72,6 +73,43 @@ impl Default for Scratch {
 /// [`Unmaskable`]: the value cannot be proven to hold no named field, so it must not be passed on.
 pub fn mask_value(
     plan: &MaskPlan,
+    value: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<Masked, Unmaskable> {
+    match plan.value() {
+        Some(fields) => mask_document(fields, value, scratch, out),
+        None => Ok(Masked::Unchanged),
+    }
+}
+
+/// Masks one record key: whole, or as a document as [`mask_value`] does. One that is no document is replaced whole by its
+/// token, not by a placeholder: different keys stay different. Null keys are the caller's business.
+pub fn mask_key(plan: &MaskPlan, key: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Masked {
+    let Some((fields, whole)) = plan.key() else {
+        return Masked::Unchanged;
+    };
+    let masked = fields.map(|fields| mask_document(fields, key, scratch, out));
+    if let Some(Ok(masked)) = masked {
+        return masked;
+    }
+    whole.append_bare(key, out);
+    Masked::Changed { fields: 1 }
+}
+
+/// Appends the token of a header's value, if the plan names the header. Null values are the caller's business.
+pub fn mask_header(plan: &MaskPlan, name: &str, value: &[u8], out: &mut Vec<u8>) -> Masked {
+    match plan.header(name) {
+        Some(tokeniser) => {
+            tokeniser.append_bare(value, out);
+            Masked::Changed { fields: 1 }
+        }
+        None => Masked::Unchanged,
+    }
+}
+
+fn mask_document(
+    plan: &FieldPlan,
     value: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,

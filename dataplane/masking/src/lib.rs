@@ -6,7 +6,8 @@
 //! was not understood is never passed on, the caller delivers a [`placeholder`] in its place.
 //!
 //! What is not seen: JSON inside a JSON string, unless a rule goes there (`$json`, see [`Path`]), and other encodings of a
-//! field inside a string. A rule that names the enclosing field covers them. Record keys and headers are separate values, for the caller to mask or to withhold.
+//! field inside a string. A rule that names the enclosing field covers them. Record keys and headers are
+//! separate: [`mask_key`], [`mask_header`].
 // Lifted in `simd` alone.
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -43,12 +44,14 @@ mod walk;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod differential_keys;
+#[cfg(test)]
 mod scalar;
 
 pub use error::{PathError, PlanError, Survivor, Unmaskable};
-pub use json::{Masked, Scratch, mask_value, placeholder};
+pub use json::{Masked, Scratch, mask_header, mask_key, mask_value, placeholder};
 pub use key_ring::{DomainKey, KeyRing};
 pub use path::{Path, Reach, Selector, Step};
-pub use plan::{MaskPlan, MaskRule, TokenShape};
+pub use plan::{MaskPlan, MaskRule, Target, TokenShape};
 pub use self_check::{Checked, SelfCheck};
 pub use token::is_token;

@@ -44,11 +44,23 @@ impl TokenShape {
     }
 }
 
-/// One field of a mask, as policy states it.
+/// Where a mask replaces something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// The fields of the value that a path selects: see [`Path`].
+    Value(&'a str),
+    /// The whole key of a record.
+    Key,
+    /// The fields of the key that a path selects.
+    KeyField(&'a str),
+    /// The whole value of every header of this name, in any case.
+    Header(&'a str),
+}
+
+/// One rule of a mask, as policy states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskRule<'a> {
-    /// A field path: see [`Path`].
-    pub path: &'a str,
+    pub target: Target<'a>,
     pub shape: TokenShape,
     /// The key domain: fields of one domain can be joined by their tokens.
     pub domain: &'a str,
@@ -56,6 +68,20 @@ pub struct MaskRule<'a> {
 
 /// Rules and keys, ready to be applied. Immutable; compiling is for when policy is loaded, not for the hot path.
 pub struct MaskPlan {
+    value: Option<FieldPlan>,
+    key: KeyPlan,
+    headers: Vec<(Box<str>, Tokeniser)>,
+}
+
+enum KeyPlan {
+    Clear,
+    Whole(Tokeniser),
+    /// What is no document is replaced whole, by the second.
+    Fields(FieldPlan, Tokeniser),
+}
+
+/// The rules for the fields of one kind of document.
+pub(crate) struct FieldPlan {
     paths: Vec<Path>,
     automaton: Automaton,
     /// One per rule.
@@ -68,7 +94,7 @@ impl MaskPlan {
     /// Compiles rules with the newest key of each domain.
     ///
     /// Where two rules match one field the first counts; where one matches a container, rules for what is in it have
-    /// nothing left to match.
+    /// nothing left to match. A rule for the whole key wins over those for its fields.
     ///
     /// # Errors
     /// [`PlanError`]: no rules or too many, a path that is none, a domain without key, or rules whose combination
@@ -80,27 +106,80 @@ impl MaskPlan {
         if rules.len() > RULES_MAX {
             return Err(PlanError::OperatorRulesTooMany { count: rules.len() });
         }
-        let mut paths = Vec::with_capacity(rules.len());
-        let mut tokenisers = Vec::with_capacity(rules.len());
+        let (mut value, mut key_fields) = (Vec::new(), Vec::new());
+        let (mut key, mut headers) = (None, Vec::new());
         for (
             rule,
             MaskRule {
-                path,
+                target,
                 shape,
                 domain,
             },
         ) in rules.iter().enumerate()
         {
             let path =
-                Path::parse(path).map_err(|fault| PlanError::OperatorPath { rule, fault })?;
+                |text| Path::parse(text).map_err(|fault| PlanError::OperatorPath { rule, fault });
             let tokeniser = keys.newest(domain).map(|key| Tokeniser::new(key, *shape));
-            paths.push(path);
-            tokenisers.push(tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
+            let tokeniser = tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
                 rule,
                 domain: (*domain).to_owned(),
-            })?);
+            })?;
+            match target {
+                Target::Value(text) => value.push((path(text)?, tokeniser)),
+                Target::KeyField(text) => key_fields.push((path(text)?, tokeniser)),
+                Target::Key => key = key.or(Some(tokeniser)),
+                Target::Header(name) => headers.push(((*name).into(), tokeniser)),
+            }
         }
+        let key = match (key, key_fields.first().map(|(_, whole)| whole.clone())) {
+            (Some(whole), _) => KeyPlan::Whole(whole),
+            (None, None) => KeyPlan::Clear,
+            (None, Some(whole)) => KeyPlan::Fields(FieldPlan::compile(key_fields)?, whole),
+        };
+        let value = (!value.is_empty()).then(|| FieldPlan::compile(value));
         Ok(MaskPlan {
+            value: value.transpose()?,
+            key,
+            headers,
+        })
+    }
+
+    /// Whether a record's key is to be given to [`crate::mask_key`].
+    #[must_use]
+    pub fn masks_keys(&self) -> bool {
+        !matches!(self.key, KeyPlan::Clear)
+    }
+
+    /// Whether a record's headers are to be given to [`crate::mask_header`].
+    #[must_use]
+    pub fn masks_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    pub(crate) fn value(&self) -> Option<&FieldPlan> {
+        self.value.as_ref()
+    }
+
+    /// The fields of the key to mask, and what is for a key as a whole.
+    pub(crate) fn key(&self) -> Option<(Option<&FieldPlan>, &Tokeniser)> {
+        match &self.key {
+            KeyPlan::Clear => None,
+            KeyPlan::Whole(whole) => Some((None, whole)),
+            KeyPlan::Fields(fields, whole) => Some((Some(fields), whole)),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&Tokeniser> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, tokeniser)| tokeniser)
+    }
+}
+
+impl FieldPlan {
+    fn compile(rules: Vec<(Path, Tokeniser)>) -> Result<FieldPlan, PlanError> {
+        let (paths, tokenisers): (Vec<Path>, Vec<Tokeniser>) = rules.into_iter().unzip();
+        Ok(FieldPlan {
             automaton: Automaton::compile(&paths)?,
             json_depth: paths.iter().map(Path::json_steps).max().unwrap_or(0),
             paths,
@@ -109,8 +188,7 @@ impl MaskPlan {
     }
 
     /// The paths, in the order of the rules.
-    #[must_use]
-    pub fn paths(&self) -> &[Path] {
+    pub(crate) fn paths(&self) -> &[Path] {
         &self.paths
     }
 
@@ -131,8 +209,15 @@ impl MaskPlan {
 
 impl fmt::Debug for MaskPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = |fields: Option<&FieldPlan>| -> Vec<String> {
+            let paths = fields.map_or(&[][..], FieldPlan::paths).iter();
+            paths.map(|path| path.as_str().to_owned()).collect()
+        };
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("MaskPlan")
-            .field("paths", &self.paths)
+            .field("value", &paths(self.value()))
+            .field("key", &self.key().map(|(fields, _)| paths(fields)))
+            .field("headers", &headers)
             .finish_non_exhaustive()
     }
 }

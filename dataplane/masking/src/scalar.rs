@@ -203,29 +203,30 @@ fn select<'a, 's>(node: &'a Node, steps: &'s [Step], rule: usize, selected: &mut
     }
 }
 
-fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
-    let input = match what {
-        What::Text(text, _) => format!("s{text}"),
-        What::Number => format!("n{raw}"),
-        What::Boolean => format!("b{raw}"),
-        What::Null => format!("z{raw}"),
-        What::Object(_) => format!("o{raw}"),
-        What::Array(_) => format!("a{raw}"),
-    };
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
-    mac.update(input.as_bytes());
-    let digest: [u8; 32] = mac.finalize().into_bytes().into();
-    let bits = u128::from_be_bytes(digest[..16].try_into().unwrap());
-    let in_shape = match (shape, what) {
-        (TokenShape::Digits, What::Text(text, _)) => {
-            digits(bits, text).map(|token| format!("\"{token}\""))
-        }
-        (TokenShape::Digits, What::Number) => whole_number(bits, raw),
-        _ => None,
-    };
-    if let Some(token) = in_shape {
+/// The token of bytes that stand alone: a key, or the value of a header.
+pub(crate) fn bare((_, key, shape): &Rule, content: &[u8]) -> String {
+    let bits = code(key, &[b"s", content].concat());
+    let text = std::str::from_utf8(content);
+    if let (TokenShape::Digits, Ok(text)) = (shape, text)
+        && let Some(token) = digits(bits, text)
+    {
         return token;
     }
+    let domain = match shape {
+        TokenShape::Email => "@masked.invalid",
+        _ => "",
+    };
+    format!("{}{domain}", opaque(key, bits))
+}
+
+fn code(key: &DomainKey, input: &[u8]) -> u128 {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(input);
+    let digest: [u8; 32] = mac.finalize().into_bytes().into();
+    u128::from_be_bytes(digest[..16].try_into().unwrap())
+}
+
+fn opaque(key: &DomainKey, bits: u128) -> String {
     let characters: Vec<char> = "abcdefghijklmnopqrstuvwxyz234567".chars().collect();
     let digest: String = (0..26)
         .map(|n| {
@@ -237,11 +238,34 @@ fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
         })
         .map(|five| characters[(five & 31) as usize])
         .collect();
+    format!("tok_{}_{digest}", key.version())
+}
+
+fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
+    let input = match what {
+        What::Text(text, _) => format!("s{text}"),
+        What::Number => format!("n{raw}"),
+        What::Boolean => format!("b{raw}"),
+        What::Null => format!("z{raw}"),
+        What::Object(_) => format!("o{raw}"),
+        What::Array(_) => format!("a{raw}"),
+    };
+    let bits = code(key, input.as_bytes());
+    let in_shape = match (shape, what) {
+        (TokenShape::Digits, What::Text(text, _)) => {
+            digits(bits, text).map(|token| format!("\"{token}\""))
+        }
+        (TokenShape::Digits, What::Number) => whole_number(bits, raw),
+        _ => None,
+    };
+    if let Some(token) = in_shape {
+        return token;
+    }
     let domain = match (shape, what) {
         (TokenShape::Email, What::Text(..)) => "@masked.invalid",
         _ => "",
     };
-    format!("\"tok_{}_{digest}{domain}\"", key.version())
+    format!("\"{}{domain}\"", opaque(key, bits))
 }
 
 /// The digits that a code is made of, the lowest first.

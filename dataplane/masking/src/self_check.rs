@@ -11,7 +11,7 @@ use crate::fold;
 use crate::json::{is_placeholder, split_framing};
 use crate::limits::DEPTH_MAX;
 use crate::path::{Path, Reach, Selector, Step};
-use crate::plan::{MaskPlan, TokenShape};
+use crate::plan::{FieldPlan, MaskPlan, TokenShape};
 use crate::token::{Kind, Tokeniser, is_email_token, is_token};
 
 /// What a check found when it found no survivor.
@@ -51,6 +51,34 @@ impl SelfCheck {
         value: &[u8],
         masked: &[u8],
     ) -> Result<Checked, Survivor> {
+        match plan.value() {
+            Some(fields) => self.survivor(fields, value, masked),
+            None => Ok(Checked::NoSurvivor),
+        }
+    }
+
+    /// The same for a key of which fields are masked. One that was replaced whole is no document: unreadable.
+    ///
+    /// # Errors
+    /// [`Survivor`].
+    pub fn surviving_key_field(
+        &mut self,
+        plan: &MaskPlan,
+        key: &[u8],
+        masked: &[u8],
+    ) -> Result<Checked, Survivor> {
+        match plan.key() {
+            Some((Some(fields), _)) => self.survivor(fields, key, masked),
+            _ => Ok(Checked::NoSurvivor),
+        }
+    }
+
+    fn survivor(
+        &mut self,
+        plan: &FieldPlan,
+        value: &[u8],
+        masked: &[u8],
+    ) -> Result<Checked, Survivor> {
         let Some(found) = self.fields(plan, masked) else {
             return Ok(Checked::Unreadable);
         };
@@ -79,7 +107,7 @@ impl SelfCheck {
     }
 
     /// Every field that a path selects, or nothing if the parser cannot read the value.
-    fn fields(&mut self, plan: &MaskPlan, value: &[u8]) -> Option<Vec<Field>> {
+    fn fields(&mut self, plan: &FieldPlan, value: &[u8]) -> Option<Vec<Field>> {
         let (_, text) = split_framing(value);
         self.copy.clear();
         self.copy.extend_from_slice(text);
@@ -124,17 +152,17 @@ impl Field {
         Field { rule, content }
     }
 
-    fn tokeniser<'a>(&self, plan: &'a MaskPlan) -> Option<&'a Tokeniser> {
+    fn tokeniser<'a>(&self, plan: &'a FieldPlan) -> Option<&'a Tokeniser> {
         plan.tokeniser(self.rule as u16)
     }
 
-    fn shape(&self, plan: &MaskPlan) -> TokenShape {
+    fn shape(&self, plan: &FieldPlan) -> TokenShape {
         self.tokeniser(plan)
             .map_or(TokenShape::Opaque, Tokeniser::shape)
     }
 
     /// Whether this cannot be anything but a token, or something that a producer made to look like one.
-    fn is_token(&self, plan: &MaskPlan) -> bool {
+    fn is_token(&self, plan: &FieldPlan) -> bool {
         match &self.content {
             Content::Text(text) if self.shape(plan) == TokenShape::Email => {
                 is_email_token(text) || is_token(text)
@@ -144,12 +172,12 @@ impl Field {
         }
     }
 
-    fn is_digits(&self, plan: &MaskPlan) -> bool {
+    fn is_digits(&self, plan: &FieldPlan) -> bool {
         self.shape(plan) == TokenShape::Digits && self.content != Content::Other
     }
 
     /// What masking makes of this field, if it can be a token of digits.
-    fn token(&self, plan: &MaskPlan) -> Option<Field> {
+    fn token(&self, plan: &FieldPlan) -> Option<Field> {
         let mut token = Vec::new();
         let content = match &self.content {
             Content::Text(text) if !text.contains(['"', '\\']) => {
@@ -297,14 +325,14 @@ fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DomainKey, KeyRing, MaskRule, Scratch, mask_value};
+    use crate::{DomainKey, KeyRing, MaskRule, Scratch, Target, mask_value};
 
     fn plan(paths: &[&str], shape: TokenShape) -> MaskPlan {
         let mut ring = KeyRing::new();
         ring.insert("d", DomainKey::derive(&[7; 32], "d", 1))
             .unwrap();
         let rules = paths.iter().map(|path| MaskRule {
-            path,
+            target: Target::Value(path),
             shape,
             domain: "d",
         });

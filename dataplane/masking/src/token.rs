@@ -82,6 +82,22 @@ impl Tokeniser {
         out.push(b'"');
     }
 
+    /// Appends the token for bytes that stand alone, such as a key: that of a string of the same content, without quotes.
+    pub(crate) fn append_bare(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut mac = self.keyed.start();
+        mac.update(&[Kind::Text.tag()]);
+        mac.update(text);
+        let code = mac.finish();
+        let behind = match self.shape {
+            TokenShape::Digits if digits::append_bare(text, code, out) => return,
+            TokenShape::Email => EMAIL_DOMAIN,
+            TokenShape::Opaque | TokenShape::Digits => "",
+        };
+        out.extend(self.opening.iter().skip(1));
+        out.extend_from_slice(&base32(code));
+        out.extend_from_slice(behind.as_bytes());
+    }
+
     /// What all tokens of a field are made of.
     #[inline]
     fn code(&self, kind: Kind, raw: &[u8]) -> u128 {
@@ -231,6 +247,22 @@ mod tests {
             shaped(TokenShape::Digits, Kind::Number, "4111111111111111"),
             "6815789342737398"
         );
+    }
+
+    #[test]
+    fn gives_bytes_that_stand_alone_the_token_of_the_string_that_they_are() {
+        let key = DomainKey::derive(&[7; 32], "customers", 1);
+        for shape in TokenShape::ALL {
+            for text in ["ada@example.org", "078-05-1120", ""] {
+                let mut bare = Vec::new();
+                Tokeniser::new(&key, shape).append_bare(text.as_bytes(), &mut bare);
+                let quoted = shaped(shape, Kind::Text, &format!("\"{text}\""));
+                assert_eq!(quoted.trim_matches('"').as_bytes(), bare);
+            }
+            let mut binary = Vec::new();
+            Tokeniser::new(&key, shape).append_bare(b"\xff\0\\u0061", &mut binary);
+            assert!(binary.starts_with(b"tok_1_"));
+        }
     }
 
     #[test]

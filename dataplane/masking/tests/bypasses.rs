@@ -3,8 +3,8 @@
 
 use sluice_masking::limits::{DEPTH_MAX, FIELDS_MAX, VALUE_BYTES_MAX};
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, PlanError, Scratch, TokenShape, Unmaskable,
-    is_token, mask_value, placeholder,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, PlanError, Scratch, Target, TokenShape,
+    Unmaskable, is_token, mask_value, placeholder,
 };
 
 const RULES: &[&str] = &[
@@ -26,7 +26,7 @@ fn plan(paths: &[&str]) -> MaskPlan {
     let rules: Vec<_> = paths
         .iter()
         .map(|path| MaskRule {
-            path,
+            target: Target::Value(path),
             shape: TokenShape::Opaque,
             domain: "customers",
         })
@@ -186,7 +186,7 @@ fn gives_a_value_one_token_however_it_is_escaped_or_placed() {
 #[test]
 fn gives_each_domain_tokens_of_its_own() {
     let rule = |path, domain| MaskRule {
-        path,
+        target: Target::Value(path),
         shape: TokenShape::Opaque,
         domain,
     };
@@ -473,7 +473,7 @@ fn shows_a_placeholder_that_is_json_and_not_null() {
 #[test]
 fn refuses_a_plan_that_would_not_mask() {
     let rule = |path, domain| MaskRule {
-        path,
+        target: Target::Value(path),
         shape: TokenShape::Opaque,
         domain,
     };

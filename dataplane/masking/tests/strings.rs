@@ -2,8 +2,8 @@
 
 use sluice_masking::limits::{DEPTH_MAX, FIELDS_MAX, JSON_STEPS_MAX};
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, TokenShape, Unmaskable, is_token,
-    mask_value,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenShape, Unmaskable,
+    is_token, mask_value,
 };
 
 fn plan(paths: &[&str]) -> MaskPlan {
@@ -11,7 +11,7 @@ fn plan(paths: &[&str]) -> MaskPlan {
     ring.insert("d", DomainKey::derive(&[7; 32], "d", 1))
         .unwrap();
     let rules = paths.iter().map(|path| MaskRule {
-        path,
+        target: Target::Value(path),
         shape: TokenShape::Opaque,
         domain: "d",
     });

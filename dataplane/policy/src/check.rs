@@ -9,7 +9,7 @@ use crate::limits::{
 };
 use crate::principal::ControlRole;
 use crate::tables::Tables;
-use crate::views::shape;
+use crate::views::{MaskTarget, shape};
 
 /// What is wrong, in a few words.
 type Check<T = ()> = Result<T, &'static str>;
@@ -212,12 +212,21 @@ impl Checker<'_> {
                 shape(self.tables.word(Section::Masks, row, masks::SHAPE)).is_some(),
                 "a mask has a token shape that this release does not know",
             )?;
-            claim(
+            let targets = claim(
                 self.tables,
-                (Section::Masks, row, masks::PATHS),
+                (Section::Masks, row, masks::TARGETS),
                 Section::Strings,
                 &mut self.strings,
             )?;
+            for target in targets {
+                let word = |column| self.tables.word(Section::Strings, target, column);
+                self.text(word(0), word(1))?;
+                let text = self.tables.text(Section::Strings, target, 0);
+                holds(
+                    MaskTarget::read(text).is_some(),
+                    "a mask has a target that this release does not know",
+                )?;
+            }
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use crate::policy_set::PolicySet;
 use crate::principal::{ControlRole, PrincipalKind};
 use crate::resolve::{Join, Regions};
 use crate::resource::{Pattern, ResourceKind};
-use crate::role::{ConflictOver, ConflictScope, ConflictWhen, Effect, Role};
+use crate::role::{ConflictOver, ConflictScope, ConflictWhen, Effect, KeyMask, Mask, Role};
+use crate::views::MaskTarget;
 use crate::writer::{Rows, Writer, word};
 
 /// Compiles `set` under `revision`. [`crate::Tables::load`] reads the bytes.
@@ -300,8 +301,34 @@ impl<'a> Writer<'a> {
             self.text(Section::Masks, &mask.name);
             self.words(Section::Masks, &[mask.token.shape as u32]);
             self.text(Section::Masks, &mask.token.domain);
-            self.strings(Section::Masks, mask.fields.iter().map(String::as_str));
+            self.targets(mask);
         }
+    }
+
+    fn targets(&mut self, mask: &'a Mask) {
+        let key = match &mask.key {
+            None => Vec::new(),
+            Some(KeyMask::Whole) => vec![MaskTarget::Key],
+            Some(KeyMask::Fields(paths)) => paths
+                .iter()
+                .map(|path| MaskTarget::KeyField(path))
+                .collect(),
+        };
+        let fields = mask.fields.iter().map(|path| MaskTarget::Value(path));
+        let headers = mask.headers.iter().map(|name| MaskTarget::Header(name));
+        let first = self.count(Section::Strings);
+        for target in fields.chain(key).chain(headers) {
+            match target {
+                MaskTarget::Value(path) => self.text(Section::Strings, path),
+                other => {
+                    let text = other.to_string();
+                    let offset = self.append_text(&text);
+                    self.words(Section::Strings, &[offset, word(text.len())]);
+                }
+            }
+        }
+        let count = self.count(Section::Strings).saturating_sub(first);
+        self.words(Section::Masks, &[first, count]);
     }
 
     fn plans(&mut self, plans: &Plans<'_>) {

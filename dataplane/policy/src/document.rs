@@ -12,7 +12,7 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::patterns::required_topics;
 use crate::role::{
     ApprovalRule, Binding, ClassMarks, Cluster, ConflictOver, ConflictScope, ConflictSet,
-    ConflictWhen, Issuer, Mask, Origin, Role, TokenRule, TokenShape, TopicClass,
+    ConflictWhen, Issuer, KeyMask, Mask, Origin, Role, TokenRule, TokenShape, TopicClass,
 };
 use crate::yaml::{Node, Value};
 
@@ -216,19 +216,21 @@ impl Decoder<'_> {
         let mistakes = &mut *self.mistakes;
         let mut fields = Fields::of("a Mask's spec", spec, mistakes);
         let topics = required_topics(&mut fields, mistakes);
-        let node = fields.require("fields", mistakes);
-        let paths = texts("fields", node, mistakes);
-        if let Some(node) = node.filter(|node| is_empty_list(node)) {
-            mistakes.push((
-                node.place,
-                "a mask has at least one field path, such as \"$.customer.email\"".into(),
-            ));
-        }
-        for path in paths.iter().filter(|path| !path.text.starts_with('$')) {
-            mistakes.push((
-                path.place,
-                format!("{} is no field path; write \"$.{}\"", path.text, path.text),
-            ));
+        let stated = ["fields", "key", "headers"].map(|key| fields.take(key));
+        let paths = field_paths("fields", stated[0], mistakes);
+        let key = stated[1].and_then(|node| key_mask(node, mistakes));
+        let headers = stated[2].map_or_else(Vec::new, |node| {
+            if is_empty_list(node) {
+                mistakes.push((
+                    node.place,
+                    "headers is empty; name one, or remove it".into(),
+                ));
+            }
+            texts("headers", Some(node), mistakes)
+        });
+        if stated.iter().all(Option::is_none) && !fields.unreadable {
+            let message = "a mask names nothing to mask; add fields, key or headers";
+            mistakes.push((fields.place, message.into()));
         }
         let token = fields.require("token", mistakes).and_then(|node| {
             let mut token = Fields::of("token", node, mistakes);
@@ -255,7 +257,9 @@ impl Decoder<'_> {
             name: self.name.clone(),
             origin: self.origin.clone(),
             topics,
-            fields: paths.into_iter().map(|path| path.text).collect(),
+            fields: paths,
+            key,
+            headers: headers.into_iter().map(|header| header.text).collect(),
             token: token?,
         })
     }
@@ -420,6 +424,32 @@ impl Decoder<'_> {
         }));
         names.into_iter().map(|name| name.text).collect()
     }
+}
+
+/// Field paths: at least one, if the key is there at all. What is wrong within a path is told where it is compiled.
+fn field_paths(
+    what: &'static str,
+    node: Option<&Node<'_>>,
+    mistakes: &mut Mistakes,
+) -> Vec<String> {
+    let paths = texts(what, node, mistakes);
+    if let Some(node) = node.filter(|node| is_empty_list(node)) {
+        let message = format!("{what} has at least one field path, such as \"$.customer.email\"");
+        mistakes.push((node.place, message));
+    }
+    for path in paths.iter().filter(|path| !path.text.starts_with('$')) {
+        let message = format!("{} is no field path; write \"$.{}\"", path.text, path.text);
+        mistakes.push((path.place, message));
+    }
+    paths.into_iter().map(|path| path.text).collect()
+}
+
+fn key_mask(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<KeyMask> {
+    if let Value::Sequence(_) = node.value {
+        return Some(KeyMask::Fields(field_paths("key", Some(node), mistakes)));
+    }
+    let whole = |text: &str| (text == "whole").then_some(KeyMask::Whole);
+    word("key", node, &["whole"], whole, mistakes)
 }
 
 /// A mapping of texts.

@@ -40,7 +40,7 @@ pub(crate) enum Section {
     Roles,
     /// names text, flags, approval rule + 1, retention u64. Row 0: no class.
     Classes,
-    /// name text, shape, domain text, path range into `Strings`.
+    /// name text, shape, domain text, range of targets into `Strings`: see [`crate::MaskTarget`].
     Masks,
     /// mask range into `Ids`.
     Plans,
@@ -163,7 +163,7 @@ pub(crate) mod masks {
     pub(crate) const NAME: usize = 0;
     pub(crate) const SHAPE: usize = 2;
     pub(crate) const DOMAIN: usize = 3;
-    pub(crate) const PATHS: usize = 5;
+    pub(crate) const TARGETS: usize = 5;
 }
 
 /// Columns of `ApprovalRules`.

@@ -88,8 +88,10 @@ pub use principal::{Bound, ControlRole, PrincipalKind};
 pub use resource::{Pattern, ResourceKind, ResourceRef, is_internal_topic};
 pub use role::{
     ApprovalRule, Binding, ClassMarks, Cluster, ConflictOver, ConflictScope, ConflictSet,
-    ConflictWhen, Effect, Issuer, Mask, Origin, Permission, Role, TokenRule, TokenShape,
+    ConflictWhen, Effect, Issuer, KeyMask, Mask, Origin, Permission, Role, TokenRule, TokenShape,
     TopicClass,
 };
 pub use tables::Tables;
-pub use views::{ApprovalRuleView, ClassView, DynamicConflictView, IssuerView, MaskRule};
+pub use views::{
+    ApprovalRuleView, ClassView, DynamicConflictView, IssuerView, MaskRule, MaskTarget,
+};

@@ -162,10 +162,34 @@ pub struct Mask {
     pub origin: Origin,
     /// The topics.
     pub topics: Vec<Pattern>,
-    /// Field paths, as written.
+    /// Field paths into values, as written.
     pub fields: Vec<String>,
+    /// What is replaced of keys.
+    pub key: Option<KeyMask>,
+    /// Names of headers whose values are replaced.
+    pub headers: Vec<String>,
     /// What a value is replaced by.
     pub token: TokenRule,
+}
+
+/// What is replaced of the keys of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyMask {
+    /// All of it.
+    Whole,
+    /// Fields, by paths as written.
+    Fields(Vec<String>),
+}
+
+impl Mask {
+    /// Every field path that it has, into values and into keys.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let key = match &self.key {
+            Some(KeyMask::Fields(paths)) => paths.as_slice(),
+            Some(KeyMask::Whole) | None => &[],
+        };
+        self.fields.iter().chain(key).map(String::as_str)
+    }
 }
 
 /// What a masked value is replaced by.

@@ -56,13 +56,55 @@ pub struct ApprovalRuleView<'a> {
     pub lasts_ms: u64,
 }
 
-/// One field to replace.
+/// Where in a record a mask replaces something.
+///
+/// In compiled policy one text: a path, which starts with `$`, is one into the value; `key`; `key` and a path; `header:` and
+/// a name. A gateway of before knows paths only, and refuses the others as paths that do not start at the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskTarget<'a> {
+    /// Fields of the value, by a field path as written.
+    Value(&'a str),
+    /// The whole key.
+    Key,
+    /// Fields of the key.
+    KeyField(&'a str),
+    /// The value of every header of this name.
+    Header(&'a str),
+}
+
+impl<'a> MaskTarget<'a> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        if text.starts_with('$') {
+            return Some(Self::Value(text));
+        }
+        if let Some(name) = text.strip_prefix("header:") {
+            return Some(Self::Header(name));
+        }
+        match text.strip_prefix("key")? {
+            "" => Some(Self::Key),
+            path => path.starts_with('$').then_some(Self::KeyField(path)),
+        }
+    }
+}
+
+impl std::fmt::Display for MaskTarget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value(path) => f.write_str(path),
+            Self::Key => f.write_str("key"),
+            Self::KeyField(path) => write!(f, "key{path}"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
+}
+
+/// One part of a record to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaskRule<'a> {
     /// The mask's name.
     pub mask: &'a str,
-    /// The field path, as written.
-    pub path: &'a str,
+    /// Where in a record.
+    pub target: MaskTarget<'a>,
     /// The form of the token.
     pub shape: TokenShape,
     /// The key domain.
@@ -152,16 +194,18 @@ impl Tables {
         (0..self.mask_plans_count()).filter_map(MaskPlanId::new)
     }
 
-    /// The rules of one plan: masks in the order of their names, paths as written.
+    /// The rules of one plan: masks in the order of their names, of each the fields, the key and the headers as written.
     pub fn mask_plan(&self, id: MaskPlanId) -> impl Iterator<Item = MaskRule<'_>> {
         self.range(Section::Plans, u32::from(id.get()), 0)
             .flat_map(move |at| {
                 let mask = self.word(Section::Ids, at, 0);
                 let shape = shape(self.word(Section::Masks, mask, masks::SHAPE));
-                self.range(Section::Masks, mask, masks::PATHS)
-                    .map(move |path| MaskRule {
+                self.range(Section::Masks, mask, masks::TARGETS)
+                    .map(move |target| MaskRule {
                         mask: self.text(Section::Masks, mask, masks::NAME),
-                        path: self.text(Section::Strings, path, 0),
+                        // A load refuses what is no target; were there one, it is no path either, and no plan is made.
+                        target: MaskTarget::read(self.text(Section::Strings, target, 0))
+                            .unwrap_or(MaskTarget::Value("")),
                         // A load refuses what is no shape.
                         shape: shape.unwrap_or_default(),
                         domain: self.text(Section::Masks, mask, masks::DOMAIN),

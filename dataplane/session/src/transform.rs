@@ -1,26 +1,24 @@
-//! Masks the values of a Fetch answer, a budget of bytes at a time, so that a large answer does not hold its shard.
+//! Masks the records of a Fetch answer, a budget of bytes at a time, so that a large answer does not hold its shard.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use sluice_kafka::ErrorCode;
 use sluice_kafka::codec::DecompressLimits;
-use sluice_kafka::record_batch::{self, Batch, Rewritten, ValueVerdict, batches};
+use sluice_kafka::record_batch::{self, Batch, Rewritten, batches};
 use sluice_kafka::views::{FetchResponse, RecordsVerdict};
-use sluice_masking::{MaskPlan, Masked, SelfCheck, mask_value, placeholder};
+use sluice_masking::MaskPlan;
 use sluice_policy::MaskPlanId;
 
 use crate::apis::{PendingFetch, position_from};
 use crate::environment::Snapshot;
 use crate::error::Close;
 use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT};
+use crate::mask_record::{MaskCounts, Masker, RecordScratch};
 use crate::memory::AskedTopic;
 use crate::outbox::{Outbox, Piece};
 use crate::record::Delivered;
 use crate::spare::Spare;
-
-/// One of this many masked values is parsed again by another parser.
-const SELF_CHECK_EVERY: u64 = 256;
 
 /// Masking of one Fetch answer.
 pub(crate) struct MaskJob {
@@ -33,15 +31,6 @@ pub(crate) struct MaskJob {
     at: usize,
     survivor: Option<&'static str>,
     counts: MaskCounts,
-}
-
-/// What a job did.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct MaskCounts {
-    pub(crate) masked_fields: u64,
-    pub(crate) unmaskable_values: u64,
-    pub(crate) self_checks: u64,
-    values: u64,
 }
 
 /// One partition's records.
@@ -61,8 +50,7 @@ struct Work {
 #[derive(Default)]
 pub struct MaskScratch {
     batch: record_batch::Scratch,
-    value: sluice_masking::Scratch,
-    check: SelfCheck,
+    record: RecordScratch,
     pub(crate) spare: Spare,
 }
 
@@ -159,7 +147,7 @@ impl MaskJob {
                 &mut self.survivor,
             );
             scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
-            scratch.value.shrink(MASK_SCRATCH_BYTES_KEPT);
+            scratch.record.shrink(MASK_SCRATCH_BYTES_KEPT);
             work.done = work.done.saturating_add(batch.bytes.len());
             left = left.saturating_sub(batch.bytes.len());
         }
@@ -281,46 +269,24 @@ fn mask_batch(
 ) {
     let MaskScratch {
         batch: batch_scratch,
-        value: value_scratch,
-        check,
+        record: record_scratch,
         ..
     } = scratch;
-    let mut fields: u32 = 0;
+    let mut masker = Masker::new(plan, record_scratch, counts);
     let before = work.out.len();
     let limits = DecompressLimits {
         output_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX,
         ..DecompressLimits::default()
     };
-    let rewritten = record_batch::rewrite_values(
+    let rewritten = record_batch::rewrite_records(
         batch.bytes,
         batch_scratch,
         &limits,
         &mut work.out,
-        |record, out| {
-            let Some(value) = record.value else {
-                return ValueVerdict::Keep;
-            };
-            counts.values = counts.values.wrapping_add(1);
-            match mask_value(plan, value, value_scratch, out) {
-                Ok(Masked::Unchanged) => ValueVerdict::Keep,
-                Ok(Masked::Changed { fields: count }) => {
-                    fields = fields.saturating_add(count);
-                    if counts.values % SELF_CHECK_EVERY == 1 {
-                        counts.self_checks = counts.self_checks.saturating_add(1);
-                        if check.surviving_field(plan, value, out).is_err() {
-                            *survivor = Some("a masked field survived");
-                        }
-                    }
-                    ValueVerdict::Replace
-                }
-                Err(reason) => {
-                    counts.unmaskable_values = counts.unmaskable_values.saturating_add(1);
-                    placeholder(reason, out);
-                    ValueVerdict::Replace
-                }
-            }
-        },
+        |record, new| masker.record(&record, new),
     );
+    let fields = masker.fields;
+    *survivor = survivor.or(masker.survivor);
     match rewritten {
         Ok(rewritten) => {
             if rewritten == Rewritten::Unchanged {

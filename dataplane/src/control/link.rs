@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use sluice_masking::{KeyRing, MaskPlan, MaskRule, TokenShape};
-use sluice_policy::{MaskPlanId, Tables};
+use sluice_masking::{KeyRing, MaskPlan, MaskRule, Target, TokenShape};
+use sluice_policy::{MaskPlanId, MaskTarget, Tables};
 use sluice_proto::v1::{self, published};
 use sluice_session::environment::{Grants, Snapshot};
 use tonic::transport::Channel;
@@ -200,7 +200,12 @@ fn compile_plan(
     let rules = tables
         .mask_plan(id)
         .map(|rule| MaskRule {
-            path: rule.path,
+            target: match rule.target {
+                MaskTarget::Value(path) => Target::Value(path),
+                MaskTarget::Key => Target::Key,
+                MaskTarget::KeyField(path) => Target::KeyField(path),
+                MaskTarget::Header(name) => Target::Header(name),
+            },
             shape: match rule.shape {
                 sluice_policy::TokenShape::Opaque => TokenShape::Opaque,
                 sluice_policy::TokenShape::Email => TokenShape::Email,

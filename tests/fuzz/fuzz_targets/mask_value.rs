@@ -10,8 +10,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sluice_fuzz::choice;
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, SelfCheck, TokenShape, Unmaskable,
-    mask_value, placeholder,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, SelfCheck, Target, TokenShape,
+    Unmaskable, mask_value, placeholder,
 };
 
 static PLANS: LazyLock<Vec<MaskPlan>> = LazyLock::new(|| {
@@ -32,7 +32,7 @@ static PLANS: LazyLock<Vec<MaskPlan>> = LazyLock::new(|| {
     ];
     let plan = |paths: &[&str], shape| {
         let rule = |path| MaskRule {
-            path,
+            target: Target::Value(path),
             shape,
             domain: "customers",
         };

@@ -1,13 +1,13 @@
 //! Batches of every codec, decompressed within a limit: a rewritten one is sealed again and differs from the original in the
-//! values that were replaced and in nothing else; one that does not read strictly leaves nothing behind.
+//! parts that were replaced and in nothing else; one that does not read strictly leaves nothing behind.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sluice_fuzz::sealed;
 use sluice_kafka::codec::{Codec, Contexts, DecompressLimits};
 use sluice_kafka::record_batch::{
-    Batch, BatchHeader, Headers, Record, Records, Rewritten, Scratch, ValueVerdict, batches,
-    rewrite_values,
+    Batch, BatchHeader, Header, Headers, PartVerdict, Record, RecordVerdict, Records, Rewritten,
+    Scratch, batches, rewrite_records,
 };
 
 const LIMITS: DecompressLimits = DecompressLimits {
@@ -128,24 +128,39 @@ fn rewrite(bytes: &[u8]) {
     let batch = Batch::parse(bytes);
     let mut out = b"before".to_vec();
     let mut replaced_count = 0;
-    let rewritten = rewrite_values(
+    let rewritten = rewrite_records(
         bytes,
         &mut Scratch::default(),
         &LIMITS,
         &mut out,
-        |record, value| {
-            assert_eq!(value, b"");
-            match replacement(record.ordinal, record.value) {
+        |record, new| {
+            assert_eq!((&new.key[..], &new.value[..]), (&b""[..], &b""[..]));
+            let mut part = |new: &mut Vec<u8>, replacement: Option<Vec<u8>>| match replacement {
                 Some(replacement) => {
-                    replaced_count += 1;
-                    value.extend_from_slice(&replacement);
-                    ValueVerdict::Replace
+                    new.extend_from_slice(&replacement);
+                    PartVerdict::Replace
                 }
                 None => {
-                    value.extend_from_slice(b"dropped");
-                    ValueVerdict::Keep
+                    new.extend_from_slice(b"dropped");
+                    PartVerdict::Keep
                 }
+            };
+            let verdict = RecordVerdict {
+                key: part(&mut new.key, replacement(record.ordinal + 1, record.key)),
+                value: part(&mut new.value, replacement(record.ordinal, record.value)),
+                headers: match record.ordinal % 3 {
+                    0 => PartVerdict::Replace,
+                    _ => PartVerdict::Keep,
+                },
+            };
+            for header in record.headers() {
+                new.headers.push(Header {
+                    value: header.value.map(|_| &b"new"[..]),
+                    ..header
+                });
             }
+            replaced_count += usize::from(verdict != RecordVerdict::default());
+            verdict
         },
     );
     match rewritten {
@@ -156,12 +171,20 @@ fn rewrite(bytes: &[u8]) {
             let empty = batch.header.record_count == 0;
             assert!(batch.header.is_control() || empty || records(&batch).is_some());
         }
-        Ok(Rewritten::Replaced { values_count }) => {
-            assert_eq!(values_count, replaced_count);
+        Ok(Rewritten::Replaced { records_count }) => {
+            assert_eq!(records_count, replaced_count);
             let mut expected = records(&batch.expect("what was read")).expect("what was read");
             for (ordinal, record) in expected.iter_mut().enumerate() {
                 if let Some(replacement) = replacement(ordinal, record.5.as_deref()) {
                     record.5 = Some(replacement);
+                }
+                if let Some(replacement) = replacement(ordinal + 1, record.3.as_deref()) {
+                    record.3 = Some(replacement);
+                }
+                if ordinal % 3 == 0 {
+                    for (_, value) in record.4.iter_mut() {
+                        *value = value.take().map(|_| b"new".to_vec());
+                    }
                 }
             }
             let new = Batch::parse(&out[6..]).expect("its own batch");

@@ -16,7 +16,7 @@ use sluice_kafka::codec::{Contexts, DecompressLimits};
 use sluice_kafka::header::response_correlation_id;
 use sluice_kafka::record_batch::{Records, batches};
 use sluice_kafka::views::{FetchResponse, TopicKey};
-use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, SelfCheck, TokenShape};
+use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, SelfCheck, Target, TokenShape};
 use sluice_session::Close;
 use sluice_session::registry::TopicIds;
 use uuid::Uuid;
@@ -185,7 +185,7 @@ fn check_masked(frame: &[u8], version: i16, ids: &TopicIds) {
     keys.insert("customers", DomainKey::derive(&[9; 32], "customers", 3))
         .expect("a good name");
     let rule = MaskRule {
-        path: "$.email",
+        target: Target::Value("$.email"),
         shape: TokenShape::Opaque,
         domain: "customers",
     };

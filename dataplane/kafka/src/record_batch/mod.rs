@@ -8,7 +8,10 @@ mod records;
 mod rewrite;
 
 pub use records::{Header, Headers, Record, Records};
-pub use rewrite::{RecordView, Rewritten, Scratch, ValueVerdict, rewrite_values};
+pub use rewrite::{
+    NewHeaders, NewParts, PartVerdict, RecordVerdict, RecordView, Rewritten, Scratch,
+    rewrite_records,
+};
 
 use crate::BatchError;
 use crate::codec::{Codec, Contexts, DecompressLimits};

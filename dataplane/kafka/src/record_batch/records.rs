@@ -23,8 +23,10 @@ pub struct Record {
     pub headers: Range<usize>,
     /// The whole record, its length included.
     pub span: Range<usize>,
-    /// Everything after the length and before the value's length.
-    pub(crate) before_value: Range<usize>,
+    /// Everything after the length and before the key's length.
+    pub(crate) before_key: Range<usize>,
+    /// Where the value's length starts, and the key has ended.
+    pub(crate) value_at: usize,
 }
 
 /// Walks the records of a plain record area, strictly: see the module. Ends after the first error.
@@ -114,8 +116,9 @@ fn read_record(reader: &mut Reader<'_>, plain: &[u8]) -> Result<Record, Malforme
     let attributes = fields.i8()?;
     let timestamp_delta = fields.varlong()?;
     let offset_delta = fields.varint()?;
+    let before_key = content.start..fields.position();
     let key = read_blob(&mut fields)?;
-    let before_value = content.start..fields.position();
+    let value_at = fields.position();
     let value = read_blob(&mut fields)?;
     let headers_at = fields.position();
     for _ in 0..header_count(&mut fields)? {
@@ -131,7 +134,8 @@ fn read_record(reader: &mut Reader<'_>, plain: &[u8]) -> Result<Record, Malforme
         value,
         headers,
         span: start..content.end,
-        before_value,
+        before_key,
+        value_at,
     })
 }
 

@@ -1,8 +1,8 @@
-//! Changing values of a batch, and nothing else.
+//! Changing keys, values and headers of records, and nothing else.
 //!
 //! Kept: base offset, last offset delta, leader epoch, attributes, timestamps, producer id, epoch and sequence, record count;
-//! of each record its attributes, deltas, key and headers, byte for byte. Changed: the value, the two lengths around it, the
-//! compressed block, the batch's length and CRC. The result is deterministic.
+//! of each record its attributes, its deltas, and each part that is not replaced, byte for byte. Changed: the parts, the lengths
+//! around them, the compressed block, the batch's length and CRC. The result is deterministic.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::limits::{BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
 use crate::writer::{put_varint, set_i32, varint_bytes};
 use crate::{BatchError, Flaw, Malformed};
 
-/// One record as [`rewrite_values`] shows it.
+/// One record as [`rewrite_records`] shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
     /// Place in the batch, from 0.
@@ -33,13 +33,56 @@ impl<'a> RecordView<'a> {
     }
 }
 
-/// What becomes of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueVerdict {
+/// What becomes of one part of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PartVerdict {
     /// It stays; what was appended is dropped.
+    #[default]
     Keep,
     /// What was appended takes its place.
     Replace,
+}
+
+/// What becomes of one record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordVerdict {
+    pub key: PartVerdict,
+    pub value: PartVerdict,
+    /// All of them together.
+    pub headers: PartVerdict,
+}
+
+/// The new parts of one record, empty at first.
+#[derive(Debug, Default)]
+pub struct NewParts {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    pub headers: NewHeaders,
+}
+
+/// Headers in the making.
+#[derive(Debug, Default)]
+pub struct NewHeaders {
+    count: i32,
+    bytes: Vec<u8>,
+}
+
+impl NewHeaders {
+    /// Adds one header behind those that are there.
+    pub fn push(&mut self, header: Header<'_>) {
+        self.count = self.count.saturating_add(1);
+        put_bytes(&mut self.bytes, Some(header.key.as_bytes()));
+        put_bytes(&mut self.bytes, header.value);
+    }
+}
+
+impl NewParts {
+    fn clear(&mut self) {
+        self.key.clear();
+        self.value.clear();
+        self.headers.count = 0;
+        self.headers.bytes.clear();
+    }
 }
 
 /// What became of a batch.
@@ -49,44 +92,50 @@ pub enum Rewritten {
     Unchanged,
     /// A new batch was appended.
     Replaced {
-        /// How many values it changed.
-        values_count: usize,
+        /// How many records it changed.
+        records_count: usize,
     },
 }
 
-/// Buffers and codec state for [`rewrite_values`], reused from batch to batch.
+/// Buffers and codec state for [`rewrite_records`], reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct Scratch {
     contexts: Contexts,
     plain: Vec<u8>,
     spliced: Vec<u8>,
-    value: Vec<u8>,
+    parts: NewParts,
 }
 
 impl Scratch {
     /// Gives memory back that a large batch left behind, down to `bytes_max` per buffer.
     pub fn shrink(&mut self, bytes_max: usize) {
-        for buffer in [&mut self.plain, &mut self.spliced, &mut self.value] {
+        let NewParts {
+            key,
+            value,
+            headers,
+        } = &mut self.parts;
+        let buffers = [&mut self.plain, &mut self.spliced];
+        for buffer in buffers.into_iter().chain([key, value, &mut headers.bytes]) {
             buffer.clear();
             buffer.shrink_to(bytes_max);
         }
     }
 }
 
-/// Shows every record of one batch to `verdict` and, if it replaces a value, appends the new batch to `out`.
+/// Shows every record of one batch to `verdict` and, if it replaces a part, appends the new batch to `out`.
 ///
-/// `batch` is exactly one batch. `verdict` gets an empty vector for each record. Control batches and batches without records
+/// `batch` is exactly one batch. `verdict` gets empty parts for each record. Control batches and batches without records
 /// are unchanged. `limits` bounds the decompressed records as well as the records after replacement.
 ///
 /// # Errors
 /// The batch does not read strictly (see the module above); nothing is appended then, and nothing of the batch may be passed
 /// on. `verdict` may have been called.
-pub fn rewrite_values(
+pub fn rewrite_records(
     batch: &[u8],
     scratch: &mut Scratch,
     limits: &DecompressLimits,
     out: &mut Vec<u8>,
-    mut verdict: impl FnMut(RecordView<'_>, &mut Vec<u8>) -> ValueVerdict,
+    mut verdict: impl FnMut(RecordView<'_>, &mut NewParts) -> RecordVerdict,
 ) -> Result<Rewritten, BatchError> {
     let batch = Batch::parse(batch)?;
     batch.verify_crc()?;
@@ -99,15 +148,15 @@ pub fn rewrite_values(
         contexts,
         plain,
         spliced,
-        value: replacement,
+        parts,
     } = scratch;
     let plain = batch.plain_records(limits, contexts, plain)?;
     spliced.clear();
     let mut copied_to: usize = 0;
-    let mut values_count: usize = 0;
+    let mut records_count: usize = 0;
     for (ordinal, record) in Records::new(plain, header.record_count).enumerate() {
         let record = record?;
-        replacement.clear();
+        parts.clear();
         let view = RecordView {
             ordinal,
             offset: header
@@ -118,12 +167,13 @@ pub fn rewrite_values(
             plain,
             record: &record,
         };
-        if verdict(view, replacement) == ValueVerdict::Keep {
+        let verdict = verdict(view, parts);
+        if verdict == RecordVerdict::default() {
             continue;
         }
-        values_count = values_count.saturating_add(1);
+        records_count = records_count.saturating_add(1);
         spliced.extend_from_slice(plain.get(copied_to..record.span.start).unwrap_or_default());
-        put_record(plain, &record, replacement, ordinal, spliced)?;
+        put_record(plain, &record, verdict, parts, ordinal, spliced)?;
         copied_to = record.span.end;
         if spliced.len() > limits.output_bytes_max {
             return Err(BatchError::Oversized {
@@ -131,7 +181,7 @@ pub fn rewrite_values(
             });
         }
     }
-    if values_count == 0 {
+    if records_count == 0 {
         return Ok(Rewritten::Unchanged);
     }
     spliced.extend_from_slice(plain.get(copied_to..).unwrap_or_default());
@@ -151,37 +201,85 @@ pub fn rewrite_values(
         out.truncate(start);
         return Err(error);
     }
-    Ok(Rewritten::Replaced { values_count })
+    Ok(Rewritten::Replaced { records_count })
 }
 
-/// Appends `record` with another value.
+/// Appends `record` with other parts.
 fn put_record(
     plain: &[u8],
     record: &Record,
-    value: &[u8],
+    verdict: RecordVerdict,
+    new: &NewParts,
     ordinal: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), BatchError> {
-    let oversized = || BatchError::RecordMalformed {
+    let kept = |range: Range<usize>| plain.get(range).unwrap_or_default();
+    let is_new = |part| part == PartVerdict::Replace;
+    let key = kept(record.before_key.end..record.value_at);
+    let value = kept(record.value_at..record.headers.start);
+    let headers = kept(record.headers.clone());
+    let counted = |count: i32, bytes: &[u8]| varint_bytes(count).saturating_add(bytes.len());
+    let blob_bytes = |bytes: &[u8]| {
+        i32::try_from(bytes.len())
+            .map(|count| counted(count, bytes))
+            .ok()
+    };
+    let parts_bytes = || -> Option<i32> {
+        let key = if is_new(verdict.key) {
+            blob_bytes(&new.key)?
+        } else {
+            key.len()
+        };
+        let value = if is_new(verdict.value) {
+            blob_bytes(&new.value)?
+        } else {
+            value.len()
+        };
+        let headers = if is_new(verdict.headers) {
+            counted(new.headers.count, &new.headers.bytes)
+        } else {
+            headers.len()
+        };
+        let bytes = record.before_key.len().checked_add(key)?;
+        i32::try_from(bytes.checked_add(value)?.checked_add(headers)?).ok()
+    };
+    let record_bytes = parts_bytes().ok_or(BatchError::RecordMalformed {
         ordinal,
         malformed: Malformed {
             flaw: Flaw::CountOversized,
             at: record.span.start,
         },
-    };
-    let value_bytes = i32::try_from(value.len()).map_err(|_| oversized())?;
-    let record_bytes = record
-        .before_value
-        .len()
-        .saturating_add(varint_bytes(value_bytes))
-        .saturating_add(value.len())
-        .saturating_add(record.headers.len());
-    put_varint(out, i32::try_from(record_bytes).map_err(|_| oversized())?);
-    out.extend_from_slice(plain.get(record.before_value.clone()).unwrap_or_default());
-    put_varint(out, value_bytes);
-    out.extend_from_slice(value);
-    out.extend_from_slice(plain.get(record.headers.clone()).unwrap_or_default());
+    })?;
+    put_varint(out, record_bytes);
+    out.extend_from_slice(kept(record.before_key.clone()));
+    for (verdict, kept, new) in [
+        (verdict.key, key, &new.key),
+        (verdict.value, value, &new.value),
+    ] {
+        if is_new(verdict) {
+            put_bytes(out, Some(new));
+        } else {
+            out.extend_from_slice(kept);
+        }
+    }
+    if is_new(verdict.headers) {
+        put_varint(out, new.headers.count);
+        out.extend_from_slice(&new.headers.bytes);
+    } else {
+        out.extend_from_slice(headers);
+    }
     Ok(())
+}
+
+/// Length and bytes, or the length -1 for null. The length is known to be one.
+fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => {
+            put_varint(out, i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+            out.extend_from_slice(bytes);
+        }
+        None => put_varint(out, -1),
+    }
 }
 
 /// Writes the length and the CRC of a batch whose bytes are final.

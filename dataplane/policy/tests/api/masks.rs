@@ -1,9 +1,9 @@
 //! Masks, from the document to the rules that a gateway compiles.
 
-use sluice_policy::{LoadError, MaskPlanId, Tables, TokenShape, compile};
+use sluice_policy::{LoadError, MaskPlanId, MaskTarget, Tables, TokenShape, compile};
 
 use crate::hostile::reseal;
-use crate::{REVISION, set, tables};
+use crate::{REVISION, problems, set, tables};
 
 fn mask(name: &str, spec: &str) -> String {
     format!("kind: Mask\nmetadata: {{name: {name}}}\nspec: {{topics: [t], {spec}}}\n---\n")
@@ -21,7 +21,8 @@ fn every_token_shape_reaches_the_gateway_as_it_was_written() {
     let mut shapes: Vec<_> = tables
         .mask_plan(plan)
         .map(|rule| {
-            assert_eq!(rule.path, format!("$.{}", rule.shape.name()));
+            let path = format!("$.{}", rule.shape.name());
+            assert_eq!(rule.target, MaskTarget::Value(&path));
             rule.shape
         })
         .collect();
@@ -48,4 +49,64 @@ fn a_shape_of_a_later_release_is_refused_with_what_it_is() {
         }
     }
     assert_eq!(refusals, 1);
+}
+
+#[test]
+fn targets_reach_the_gateway_as_they_were_written() {
+    let token = "token: {shape: opaque, domain: d}";
+    let masks = mask("a", &format!("key: whole, {token}"))
+        + &mask("b", &format!("headers: [x-user, key, \"$.a\"], {token}"))
+        + &mask(
+            "c",
+            &format!("fields: [$.a], key: [\"$.b\", \"$..c\"], headers: [h], {token}"),
+        );
+    let tables = tables(&set(&masks));
+    let targets: Vec<_> = tables
+        .mask_plan(MaskPlanId::new(0).unwrap())
+        .map(|rule| (rule.mask, rule.target))
+        .collect();
+    assert_eq!(
+        targets,
+        [
+            ("a", MaskTarget::Key),
+            ("b", MaskTarget::Header("x-user")),
+            ("b", MaskTarget::Header("key")),
+            ("b", MaskTarget::Header("$.a")),
+            ("c", MaskTarget::Value("$.a")),
+            ("c", MaskTarget::KeyField("$.b")),
+            ("c", MaskTarget::KeyField("$..c")),
+            ("c", MaskTarget::Header("h")),
+        ]
+    );
+}
+
+#[test]
+fn a_mask_of_nothing_or_of_something_else_is_a_mistake() {
+    for (spec, told) in [
+        ("", "names nothing to mask"),
+        ("fields: [], ", "fields has at least one field path"),
+        ("key: [], ", "key has at least one field path"),
+        ("headers: [], ", "headers is empty"),
+        ("key: [user], ", "write \"$.user\""),
+        ("key: hole, ", "did you mean whole?"),
+        ("key: {whole: true}, ", "key is a single value"),
+        ("headers: x, ", "headers is a list"),
+    ] {
+        let text = mask("m", &format!("{spec}token: {{shape: opaque, domain: d}}"));
+        let problems = problems(&text);
+        assert_eq!(problems.len(), 1, "{spec}: {problems:?}");
+        assert!(problems[0].contains(told), "{spec}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_target_of_a_later_release_is_refused_with_what_it_is() {
+    let spec = "headers: [x-user], token: {shape: opaque, domain: d}";
+    let mut bytes = compile(&set(&mask("m", spec)), REVISION).unwrap();
+    let at = bytes.windows(13).position(|text| text == b"header:x-user");
+    bytes[at.unwrap()] = b'H';
+    reseal(&mut bytes);
+    let refused =
+        LoadError::OperatorTablesMalformed("a mask has a target that this release does not know");
+    assert_eq!(Tables::load(bytes).err(), Some(refused));
 }

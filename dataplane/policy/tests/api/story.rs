@@ -242,16 +242,15 @@ fn readers_are_masked_unless_a_role_clears_the_mask() {
     assert!(plan.get() < tables.mask_plans_count());
     let paths: Vec<_> = tables
         .mask_plan(plan)
-        .map(|rule| (rule.mask, rule.path, rule.domain))
+        .map(|rule| (rule.mask, rule.target.to_string(), rule.domain))
         .collect();
-    assert_eq!(
-        paths,
-        [
-            ("personal-data", "$.customer.email", "customers"),
-            ("personal-data", "$..card_number", "customers"),
-            ("personal-data", "$.items[*].recipient.ssn", "customers"),
-        ]
-    );
+    let expected = [
+        "$.customer.email",
+        "$..card_number",
+        "$.items[*].recipient.ssn",
+    ]
+    .map(|path| ("personal-data", path.to_owned(), "customers"));
+    assert_eq!(paths, expected);
     assert_eq!(tables.mask_domains(), ["customers"]);
     assert!(
         tables

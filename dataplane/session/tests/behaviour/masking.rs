@@ -3,6 +3,7 @@
 use kafka_protocol::messages::FetchRequest;
 use sluice_evidence::{ItemFlags, Kind};
 use sluice_kafka::codec::Codec;
+use sluice_kafka::record_batch::{Headers, Records};
 
 use crate::support::batch::{BatchSpec, plain, values};
 use crate::support::frames::{self, fetch, fetch_results, fetched};
@@ -378,4 +379,74 @@ fn no_mutation_of_a_masked_batch_lets_the_field_through() {
         delivered_count > 500,
         "{delivered_count} batches were delivered"
     );
+}
+
+/// Keys and the value of the first header of every record.
+fn keys_and_headers(records: &[u8]) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for batch in sluice_kafka::record_batch::batches(records) {
+        let batch = batch.unwrap();
+        batch.verify_crc().unwrap();
+        let (mut contexts, mut plain) = Default::default();
+        let plain = batch
+            .plain_records(&Default::default(), &mut contexts, &mut plain)
+            .unwrap();
+        for record in Records::new(plain, batch.header.record_count) {
+            let record = record.unwrap();
+            let header = Headers::new(plain, &record).next().unwrap().value.unwrap();
+            let key = plain[record.key.unwrap()].to_vec();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            all.push((text(key), text(header.to_vec())));
+        }
+    }
+    all
+}
+
+#[test]
+fn keys_and_named_headers_are_masked_where_a_mask_says_so() {
+    let mut seen = Vec::new();
+    for codec in CODECS {
+        let spec = |key, header| {
+            BatchSpec {
+                codec,
+                key,
+                header,
+                ..BatchSpec::default()
+            }
+            .of(&[&value(0), &value(1)])
+        };
+        let records = [
+            spec(r#"{"user":"ada","n":1}"#, "trace-USER"),
+            spec("ada", "other"),
+        ]
+        .concat();
+        let mut rig = Rig::authenticated("reader");
+        let answer = [
+            ("masked-too", vec![(0, records.clone())]),
+            ("masked", vec![(0, records.clone())]),
+        ];
+        let request = [("masked-too", vec![(0, 0)]), ("masked", vec![(0, 0)])];
+        let round = read(&mut rig, 12, &request, &answer);
+        let results = results(12, &round);
+        let item = round.fact(Kind::Outcome).partition("masked-too", 0).clone();
+        // Four values, four keys, two headers.
+        assert_eq!(item.masked_fields_count, 10);
+        assert!(values(&results[0].3).iter().all(|value| !value.is_empty()));
+        let masked = keys_and_headers(&results[0].3);
+        for (at, (key, header)) in masked.iter().enumerate() {
+            assert!(!key.contains("ada"), "{key}");
+            assert_eq!(sluice_masking::is_token(header), at < 2, "{header}");
+            match at {
+                0 | 1 => {
+                    assert!(key.starts_with(r#"{"user":"tok_"#) && key.ends_with(r#","n":1}"#))
+                }
+                _ => assert!(sluice_masking::is_token(key), "{key}"),
+            }
+        }
+        seen.push(masked);
+        // The other topic's mask names neither.
+        assert_eq!(keys_and_headers(&results[1].3), keys_and_headers(&records));
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "equal keys have equal tokens");
 }

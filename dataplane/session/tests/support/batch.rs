@@ -12,6 +12,9 @@ pub struct BatchSpec {
     pub base_sequence: i32,
     pub transactional: bool,
     pub control: bool,
+    /// Of every record, as the name of its header.
+    pub key: &'static str,
+    pub header: &'static str,
 }
 
 impl Default for BatchSpec {
@@ -24,25 +27,27 @@ impl Default for BatchSpec {
             base_sequence: -1,
             transactional: false,
             control: false,
+            key: "k",
+            header: "h",
         }
     }
 }
 
 impl BatchSpec {
-    /// One batch with these values, key `k` and one header each.
+    /// One batch with these values, a key and one header, `v`, each.
     pub fn of(&self, values: &[&[u8]]) -> Vec<u8> {
         let mut plain = Vec::new();
         for (index, value) in values.iter().enumerate() {
             let mut record = vec![0];
             put_varint(&mut record, 0);
             put_varint(&mut record, index as i64);
-            put_varint(&mut record, 1);
-            record.push(b'k');
+            put_varint(&mut record, self.key.len() as i64);
+            record.extend_from_slice(self.key.as_bytes());
             put_varint(&mut record, value.len() as i64);
             record.extend_from_slice(value);
             put_varint(&mut record, 1);
-            put_varint(&mut record, 1);
-            record.push(b'h');
+            put_varint(&mut record, self.header.len() as i64);
+            record.extend_from_slice(self.header.as_bytes());
             put_varint(&mut record, 1);
             record.push(b'v');
             put_varint(&mut plain, record.len() as i64);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kafka_protocol::messages::ApiKey;
 use sluice_identity::jwt::TrustedIssuer;
 use sluice_kafka::api::ApiRange;
-use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, TokenShape};
-use sluice_policy::{Revision, Source, Tables};
+use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, Target, TokenShape};
+use sluice_policy::{MaskTarget, Revision, Source, Tables};
 use sluice_session::environment::{
     Environment, Grants, Node, Now, Shared, Snapshot, Standing, Topology,
 };
@@ -60,6 +60,10 @@ spec:
 kind: Mask
 metadata: {name: personal}
 spec: {topics: [masked, masked-too], fields: ["$.email"], token: {shape: opaque, domain: customers}}
+---
+kind: Mask
+metadata: {name: keyed}
+spec: {topics: [masked-too], key: ["$.user"], headers: [Trace-User], token: {shape: opaque, domain: customers}}
 ---
 kind: TopicClass
 metadata: {name: ledger}
@@ -239,7 +243,12 @@ fn compile(policy: &str, number: u64) -> Snapshot {
             let rules: Vec<MaskRule<'_>> = tables
                 .mask_plan(id)
                 .map(|rule| MaskRule {
-                    path: rule.path,
+                    target: match rule.target {
+                        MaskTarget::Value(path) => Target::Value(path),
+                        MaskTarget::Key => Target::Key,
+                        MaskTarget::KeyField(path) => Target::KeyField(path),
+                        MaskTarget::Header(name) => Target::Header(name),
+                    },
                     shape: TokenShape::from_name(rule.shape.name()).unwrap(),
                     domain: rule.domain,
                 })
