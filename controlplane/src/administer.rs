@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser};
 use sluice_evidence::{Kind, Revision};
-use sluice_policy::{PolicySet, Source};
+use sluice_policy::{PolicySet, Source, TokenLength};
 use sluice_proto::v1;
 
 use crate::changes::{Change as ChangeFact, ChangeLog};
@@ -198,14 +198,20 @@ fn mask_path_problems(set: &PolicySet) -> Vec<v1::Problem> {
     let mut problems = Vec::new();
     for mask in set.masks() {
         for field in mask.paths() {
-            if let Err(error) = sluice_masking::Path::parse(field) {
-                problems.push(v1::Problem {
-                    file: mask.origin.file.to_string(),
-                    line: u32::try_from(mask.origin.line).unwrap_or(u32::MAX),
-                    column: 1,
-                    message: format!("mask {}: {error}", mask.name),
-                });
-            }
+            let fault = match sluice_masking::Path::parse(field) {
+                Err(error) => error.to_string(),
+                // In a string the length of a token depends on how often its quotes are escaped.
+                Ok(path) if path.goes_into_strings() && mask.token.length == TokenLength::Same => {
+                    format!("length: same does not go with `$json` in {field}")
+                }
+                Ok(_) => continue,
+            };
+            problems.push(v1::Problem {
+                file: mask.origin.file.to_string(),
+                line: u32::try_from(mask.origin.line).unwrap_or(u32::MAX),
+                column: 1,
+                message: format!("mask {}: {fault}", mask.name),
+            });
         }
     }
     problems

@@ -11,7 +11,7 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Topics under the same mask: one for each test that must not meet another test's records.
 const EXTRA_TOPICS: [&str; 3] = ["returns", "oddities", "ended"];
 /// Topics with masks of their own, each for one test.
-const OWN_TOPICS: [&str; 3] = ["shaped", "quoted", "keyed"];
+const OWN_TOPICS: [&str; 4] = ["shaped", "quoted", "keyed", "fixed"];
 const EMAIL: &str = "ada@example.org";
 
 /// The masks of these.
@@ -30,6 +30,10 @@ spec: {topics: [quoted@T@], fields: ["$.payload.$json.customer.email"], token: {
 kind: Mask
 metadata: {name: keys}
 spec: {topics: [keyed@T@], key: whole, headers: [X-User], fields: ["$.user"], token: {shape: opaque, domain: customers}}
+---
+kind: Mask
+metadata: {name: fixed}
+spec: {topics: [fixed@T@], fields: ["$.customer.email", "$.pin"], token: {shape: opaque, length: same, domain: customers}}
 "#;
 
 fn sluice() -> &'static Sluice {
@@ -368,5 +372,32 @@ fn keys_and_headers_are_masked_where_a_mask_names_them() {
             assert_eq!(headers.len(), 3);
             assert_eq!(seen[2]["headers"], json!([["source", "web"]]));
         }
+    }
+}
+
+#[test]
+fn a_masked_value_keeps_its_length_where_the_mask_says_so() {
+    let _alone = alone();
+    let topic = sluice().topic("fixed");
+    let values = [
+        json!({"customer": {"email": EMAIL}, "pin": "1234", "n": 1}).to_string(),
+        json!({"customer": {"email": EMAIL}, "pin": 1234, "n": 2}).to_string(),
+    ];
+    for driver in Driver::all() {
+        let sent = Records::values(values.iter().map(String::as_str));
+        let offsets = driver
+            .produce(&client("svc-orders"), &topic, &sent)
+            .offsets();
+        let read = read(driver, "analytics", &topic, offsets[0], 2);
+        let lengths: Vec<usize> = read.values().iter().map(|value| value.len()).collect();
+        assert_eq!(lengths, [values[0].len(), values[1].len()], "{read:?}");
+        let masked = parsed(&read);
+        let token = masked[0]["customer"]["email"].as_str().expect("a text");
+        assert!(token.starts_with("tok_") && token.len() == EMAIL.len());
+        assert_eq!(masked[1]["customer"]["email"], token);
+        assert_eq!(
+            (&masked[0]["pin"], &masked[1]["pin"]),
+            (&json!("****"), &json!("**"))
+        );
     }
 }

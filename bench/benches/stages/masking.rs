@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sluice_bench::Table;
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenShape, mask_value,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenLength, TokenShape,
+    mask_value,
 };
 
 const FIELDS: [&str; 3] = [
@@ -70,6 +71,7 @@ fn plan(fields: [&str; 3]) -> MaskPlan {
     let rules = fields.map(|path| MaskRule {
         target: Target::Value(path),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain: "customers",
     });
     MaskPlan::compile(&rules, &keys).unwrap()

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::key_ring::{DomainKey, KeyRing};
 use crate::path::Path;
-use crate::plan::{MaskPlan, MaskRule, Target, TokenShape};
+use crate::plan::{MaskPlan, MaskRule, Target, TokenLength, TokenShape};
 use crate::self_check::{Checked, SelfCheck};
 use crate::simd::Isa;
 use crate::{Masked, Scratch, mask_value, scalar};
@@ -266,6 +266,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             .iter()
             .map(|_| random.pick(&TokenShape::ALL))
             .collect();
+        let length = random.pick(&[TokenLength::Own, TokenLength::Own, TokenLength::Same]);
         let domains = ["even", "odd"].iter().cycle();
         let rules: Vec<MaskRule<'_>> = texts
             .iter()
@@ -274,6 +275,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             .map(|((path, domain), shape)| MaskRule {
                 target: Target::Value(path),
                 shape: *shape,
+                length,
                 domain,
             })
             .collect();
@@ -282,7 +284,12 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             .iter()
             .zip(keys.iter().cycle())
             .zip(&shapes)
-            .map(|((path, key), shape)| (Path::parse(path).unwrap(), key.clone(), *shape))
+            .map(|((path, key), shape)| scalar::Rule {
+                path: Path::parse(path).unwrap(),
+                key: key.clone(),
+                shape: *shape,
+                length,
+            })
             .collect();
         for _ in 0..DOCUMENTS_PER_PLAN {
             let mut document = String::new();
@@ -299,7 +306,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             }
             let shown = || {
                 format!(
-                    "{texts:?} {shapes:?} on {}",
+                    "{texts:?} {shapes:?} {length:?} on {}",
                     String::from_utf8_lossy(&document)
                 )
             };
@@ -351,6 +358,9 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
                 continue;
             }
             valid += 1;
+            if length == TokenLength::Same && !texts.iter().any(|path| path.contains("$json")) {
+                assert_eq!(delivered.len(), document.len(), "{}", shown());
+            }
             assert_eq!(
                 Some(String::from_utf8_lossy(delivered)),
                 expected.as_deref().map(String::from_utf8_lossy),
@@ -385,6 +395,7 @@ fn finds_a_survivor_in_what_was_not_masked() {
         let rule = MaskRule {
             target: Target::Value(text),
             shape: random.pick(&[TokenShape::Opaque, TokenShape::Email]),
+            length: TokenLength::Own,
             domain: "d",
         };
         let plan = MaskPlan::compile(&[rule], &ring).unwrap();
@@ -419,6 +430,7 @@ fn scans_agree_with_the_portable_walk_wherever_blocks_and_windows_end() {
     let rules = paths.map(|path| MaskRule {
         target: Target::Value(path),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain: "d",
     });
     let plan = MaskPlan::compile(&rules, &ring).unwrap();

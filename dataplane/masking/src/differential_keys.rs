@@ -3,7 +3,7 @@
 use crate::differential::{JSON_PATHS, PATHS, Random, SCALARS, SEED, mutate, object};
 use crate::key_ring::{DomainKey, KeyRing};
 use crate::path::Path;
-use crate::plan::{MaskPlan, MaskRule, Target, TokenShape};
+use crate::plan::{MaskPlan, MaskRule, Target, TokenLength, TokenShape};
 use crate::{Masked, Scratch, mask_header, mask_key, scalar};
 
 #[test]
@@ -17,17 +17,29 @@ fn keys_and_headers_agree_with_the_twin() {
     let (mut documents, mut wholes) = (0, 0);
     for _ in 0..400 {
         let shape = random.pick(&TokenShape::ALL);
+        let length = random.pick(&[TokenLength::Own, TokenLength::Same]);
         let paths = [random.pick(PATHS), random.pick(JSON_PATHS)];
         let rule = |target| MaskRule {
             target,
             shape,
+            length,
             domain: "d",
         };
         let fields = paths.map(|path| rule(Target::KeyField(path)));
         let fields = MaskPlan::compile(&fields, &ring).unwrap();
         let whole = [rule(Target::Key), rule(Target::Header("h"))];
         let whole = MaskPlan::compile(&whole, &ring).unwrap();
-        let twin = paths.map(|path| (Path::parse(path).unwrap(), key.clone(), shape));
+        let twin = paths.map(|path| scalar::Rule {
+            path: Path::parse(path).unwrap(),
+            key: key.clone(),
+            shape,
+            // Keys are never cut.
+            length: TokenLength::Own,
+        });
+        let header = scalar::Rule {
+            length,
+            ..twin[0].clone()
+        };
         for _ in 0..100 {
             let mut content = match random.below(3) {
                 0 => random.pick(SCALARS).trim_matches('"').as_bytes().to_vec(),
@@ -42,15 +54,23 @@ fn keys_and_headers_agree_with_the_twin() {
             }
             let shown = || {
                 format!(
-                    "{paths:?} {shape:?} on {}",
+                    "{paths:?} {shape:?} {length:?} on {}",
                     String::from_utf8_lossy(&content)
                 )
             };
             let bare = scalar::bare(&twin[0], &content).into_bytes();
             let mut out = Vec::new();
             mask_key(&whole, &content, &mut scratch, &mut out);
+            assert_eq!(out, bare, "{}", shown());
+            out.clear();
             mask_header(&whole, "H", &content, &mut out);
-            assert_eq!(out, bare.repeat(2), "{}", shown());
+            assert_eq!(
+                out,
+                scalar::bare(&header, &content).as_bytes(),
+                "{}",
+                shown()
+            );
+            assert!(length == TokenLength::Own || out.len() == content.len());
             out.clear();
             let masked = mask_key(&fields, &content, &mut scratch, &mut out);
             let expected = scalar::mask(&twin, &content);

@@ -52,6 +52,6 @@ pub use error::{PathError, PlanError, Survivor, Unmaskable};
 pub use json::{Masked, Scratch, mask_header, mask_key, mask_value, placeholder};
 pub use key_ring::{DomainKey, KeyRing};
 pub use path::{Path, Reach, Selector, Step};
-pub use plan::{MaskPlan, MaskRule, Target, TokenShape};
+pub use plan::{MaskPlan, MaskRule, Target, TokenLength, TokenShape};
 pub use self_check::{Checked, SelfCheck};
 pub use token::is_token;

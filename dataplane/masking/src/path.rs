@@ -78,6 +78,12 @@ impl Path {
         &self.steps
     }
 
+    /// Whether it goes into a string.
+    #[must_use]
+    pub fn goes_into_strings(&self) -> bool {
+        self.json_steps() > 0
+    }
+
     /// How many strings in strings it goes into.
     pub(crate) fn json_steps(&self) -> usize {
         self.steps.iter().filter(|step| step.is_json()).count()

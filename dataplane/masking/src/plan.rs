@@ -44,6 +44,17 @@ impl TokenShape {
     }
 }
 
+/// How long a token is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenLength {
+    /// As long as its shape makes it.
+    #[default]
+    Own,
+    /// As long as what it stands for, in the bytes that the document has for it: cut, or filled up with asterisks. What is too
+    /// short for four characters of token is asterisks alone. Not for keys, which must not become equal.
+    Same,
+}
+
 /// Where a mask replaces something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -62,6 +73,7 @@ pub enum Target<'a> {
 pub struct MaskRule<'a> {
     pub target: Target<'a>,
     pub shape: TokenShape,
+    pub length: TokenLength,
     /// The key domain: fields of one domain can be joined by their tokens.
     pub domain: &'a str,
 }
@@ -108,18 +120,22 @@ impl MaskPlan {
         }
         let (mut value, mut key_fields) = (Vec::new(), Vec::new());
         let (mut key, mut headers) = (None, Vec::new());
-        for (
-            rule,
-            MaskRule {
+        for (rule, given) in rules.iter().enumerate() {
+            let MaskRule {
                 target,
                 shape,
                 domain,
-            },
-        ) in rules.iter().enumerate()
-        {
+                ..
+            } = given;
+            let length = match target {
+                Target::Key | Target::KeyField(_) => TokenLength::Own,
+                Target::Value(_) | Target::Header(_) => given.length,
+            };
             let path =
                 |text| Path::parse(text).map_err(|fault| PlanError::OperatorPath { rule, fault });
-            let tokeniser = keys.newest(domain).map(|key| Tokeniser::new(key, *shape));
+            let tokeniser = keys
+                .newest(domain)
+                .map(|key| Tokeniser::new(key, *shape, length));
             let tokeniser = tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
                 rule,
                 domain: (*domain).to_owned(),

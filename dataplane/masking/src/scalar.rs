@@ -7,10 +7,16 @@ use crate::fold;
 use crate::key_ring::DomainKey;
 use crate::limits::DEPTH_MAX;
 use crate::path::{Path, Reach, Selector, Step};
-use crate::plan::TokenShape;
+use crate::plan::{TokenLength, TokenShape};
 
 /// A rule of the twin.
-pub(crate) type Rule = (Path, DomainKey, TokenShape);
+#[derive(Clone)]
+pub(crate) struct Rule {
+    pub(crate) path: Path,
+    pub(crate) key: DomainKey,
+    pub(crate) shape: TokenShape,
+    pub(crate) length: TokenLength,
+}
 
 /// The masked value, equal to the value if nothing was to mask; nothing if it cannot be masked.
 pub(crate) fn mask(rules: &[Rule], value: &[u8]) -> Option<Vec<u8>> {
@@ -19,7 +25,7 @@ pub(crate) fn mask(rules: &[Rule], value: &[u8]) -> Option<Vec<u8>> {
     let characters: Vec<char> = std::str::from_utf8(text).ok()?.chars().collect();
     let all: Vec<(usize, &[Step])> = rules
         .iter()
-        .map(|(path, ..)| path.steps())
+        .map(|rule| rule.path.steps())
         .enumerate()
         .collect();
     let edits = edits(rules, &all, &characters, 0)?;
@@ -204,19 +210,29 @@ fn select<'a, 's>(node: &'a Node, steps: &'s [Step], rule: usize, selected: &mut
 }
 
 /// The token of bytes that stand alone: a key, or the value of a header.
-pub(crate) fn bare((_, key, shape): &Rule, content: &[u8]) -> String {
-    let bits = code(key, &[b"s", content].concat());
+pub(crate) fn bare(rule: &Rule, content: &[u8]) -> String {
+    let bits = code(&rule.key, &[b"s", content].concat());
     let text = std::str::from_utf8(content);
-    if let (TokenShape::Digits, Ok(text)) = (shape, text)
+    if let (TokenShape::Digits, Ok(text)) = (rule.shape, text)
         && let Some(token) = digits(bits, text)
     {
         return token;
     }
-    let domain = match shape {
-        TokenShape::Email => "@masked.invalid",
-        _ => "",
-    };
-    format!("{}{domain}", opaque(key, bits))
+    let token = opaque(&rule.key, bits);
+    match (rule.length, rule.shape) {
+        (TokenLength::Same, _) => same_length(&token, content.len()),
+        (_, TokenShape::Email) => format!("{token}@masked.invalid"),
+        _ => token,
+    }
+}
+
+fn same_length(token: &str, bytes: usize) -> String {
+    let digest_at = token.rfind('_').unwrap() + 1;
+    if bytes < digest_at + 4 {
+        return "*".repeat(bytes);
+    }
+    let filled = token.to_owned() + &"*".repeat(bytes);
+    filled[..bytes].to_owned()
 }
 
 fn code(key: &DomainKey, input: &[u8]) -> u128 {
@@ -241,7 +257,10 @@ fn opaque(key: &DomainKey, bits: u128) -> String {
     format!("tok_{}_{digest}", key.version())
 }
 
-fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
+fn token(rule: &Rule, what: &What, raw: &str) -> String {
+    let Rule {
+        key, shape, length, ..
+    } = rule;
     let input = match what {
         What::Text(text, _) => format!("s{text}"),
         What::Number => format!("n{raw}"),
@@ -258,14 +277,19 @@ fn token((_, key, shape): &Rule, what: &What, raw: &str) -> String {
         (TokenShape::Digits, What::Number) => whole_number(bits, raw),
         _ => None,
     };
-    if let Some(token) = in_shape {
-        return token;
+    let token = opaque(key, bits);
+    if *length == TokenLength::Same {
+        return match in_shape.filter(|token| token.len() == raw.len()) {
+            Some(token) => token,
+            None if raw.len() == 1 => "0".to_owned(),
+            None => format!("\"{}\"", same_length(&token, raw.len() - 2)),
+        };
     }
-    let domain = match (shape, what) {
-        (TokenShape::Email, What::Text(..)) => "@masked.invalid",
-        _ => "",
-    };
-    format!("\"{}{domain}\"", opaque(key, bits))
+    match (in_shape, shape, what) {
+        (Some(token), ..) => token,
+        (_, TokenShape::Email, What::Text(..)) => format!("\"{token}@masked.invalid\""),
+        _ => format!("\"{token}\""),
+    }
 }
 
 /// The digits that a code is made of, the lowest first.

@@ -11,8 +11,8 @@ use crate::fold;
 use crate::json::{is_placeholder, split_framing};
 use crate::limits::DEPTH_MAX;
 use crate::path::{Path, Reach, Selector, Step};
-use crate::plan::{FieldPlan, MaskPlan, TokenShape};
-use crate::token::{Kind, Tokeniser, is_email_token, is_token};
+use crate::plan::{FieldPlan, MaskPlan, TokenLength, TokenShape};
+use crate::token::{Kind, Tokeniser, is_email_token, is_same_length_token, is_token};
 
 /// What a check found when it found no survivor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,9 +161,18 @@ impl Field {
             .map_or(TokenShape::Opaque, Tokeniser::shape)
     }
 
+    fn length(&self, plan: &FieldPlan) -> TokenLength {
+        self.tokeniser(plan)
+            .map_or(TokenLength::Own, Tokeniser::length)
+    }
+
     /// Whether this cannot be anything but a token, or something that a producer made to look like one.
     fn is_token(&self, plan: &FieldPlan) -> bool {
+        let same = self.length(plan) == TokenLength::Same;
         match &self.content {
+            Content::Text(text) if same => is_same_length_token(text),
+            // What a digit becomes that has no room for quotes.
+            Content::Whole(0) => same,
             Content::Text(text) if self.shape(plan) == TokenShape::Email => {
                 is_email_token(text) || is_token(text)
             }
@@ -334,6 +343,7 @@ mod tests {
         let rules = paths.iter().map(|path| MaskRule {
             target: Target::Value(path),
             shape,
+            length: TokenLength::Own,
             domain: "d",
         });
         MaskPlan::compile(&rules.collect::<Vec<_>>(), &ring).unwrap()

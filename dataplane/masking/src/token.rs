@@ -6,17 +6,24 @@
 //!
 //! The other shapes come from the same code: an e-mail address is the opaque token before `@masked.invalid`, which says
 //! nothing of the address that was there; digits are in [`crate::digits`]. What a shape does not fit has the opaque token.
+//!
+//! A token as long as what it stands for is the start of the opaque one, or that and asterisks: `"tok_1_mfrg"` for a string of
+//! ten bytes has 20 bits of code, and one of nine bytes is asterisks, which stand for all strings of nine bytes.
 
 use crate::digits;
 use crate::key_ring::DomainKey;
 use crate::mac::Keyed;
-use crate::plan::TokenShape;
+use crate::plan::{TokenLength, TokenShape};
 use crate::scan::{Piece, Pieces};
 
 const PREFIX: &str = "tok_";
 /// Behind the token of an e-mail address. RFC 2606 keeps the name from ever being a host's.
 const EMAIL_DOMAIN: &str = "@masked.invalid";
 const DIGEST_CHARACTERS: usize = 26;
+/// With fewer a token tells values apart so badly that it tells nothing.
+const DIGEST_CHARACTERS_MIN: usize = 4;
+/// What a token is filled up with; no digest has it.
+const FILL: u8 = b'*';
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What a masked field held. Part of what its token stands for: the text `1` and the number `1` have two tokens.
@@ -50,15 +57,17 @@ impl Kind {
 pub(crate) struct Tokeniser {
     keyed: Keyed,
     shape: TokenShape,
+    length: TokenLength,
     /// `"tok_1_`, with the quote.
     opening: Box<[u8]>,
 }
 
 impl Tokeniser {
-    pub(crate) fn new(key: &DomainKey, shape: TokenShape) -> Tokeniser {
+    pub(crate) fn new(key: &DomainKey, shape: TokenShape, length: TokenLength) -> Tokeniser {
         Tokeniser {
             keyed: Keyed::new(key.as_bytes()),
             shape,
+            length,
             opening: format!("\"{PREFIX}{}_", key.version()).into_bytes().into(),
         }
     }
@@ -67,10 +76,18 @@ impl Tokeniser {
         self.shape
     }
 
+    pub(crate) fn length(&self) -> TokenLength {
+        self.length
+    }
+
     /// Appends the token for a field as a JSON string, or as a number if it is one of digits. `raw` is the field as it stands
     /// in the document, a string with its quotes.
     pub(crate) fn append(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
         let code = self.code(kind, raw);
+        if self.length == TokenLength::Same {
+            self.append_same(kind, raw, code, out);
+            return;
+        }
         let behind = match self.shape {
             TokenShape::Digits if digits::append(kind, raw, code, out) => return,
             TokenShape::Email if kind == Kind::Text => EMAIL_DOMAIN,
@@ -82,6 +99,40 @@ impl Tokeniser {
         out.push(b'"');
     }
 
+    /// Appends a token of as many bytes as `raw`, which is one of JSON too.
+    #[inline(never)]
+    fn append_same(&self, kind: Kind, raw: &[u8], code: u128, out: &mut Vec<u8>) {
+        let start = out.len();
+        if self.shape == TokenShape::Digits && digits::append(kind, raw, code, out) {
+            if out.len().saturating_sub(start) == raw.len() {
+                return;
+            }
+            // Digits that are spelled with escapes.
+            out.truncate(start);
+        }
+        match raw.len().checked_sub(2) {
+            Some(room) => {
+                out.push(b'"');
+                self.append_within(room, code, out);
+                out.push(b'"');
+            }
+            // A number of one digit has no room for quotes.
+            None => out.push(b'0'),
+        }
+    }
+
+    /// Appends so many bytes of token.
+    fn append_within(&self, room: usize, code: u128, out: &mut Vec<u8>) {
+        let opening = self.opening.get(1..).unwrap_or_default();
+        let digest_bytes = room.saturating_sub(opening.len()).min(DIGEST_CHARACTERS);
+        let start = out.len();
+        if digest_bytes >= DIGEST_CHARACTERS_MIN {
+            out.extend_from_slice(opening);
+            out.extend(base32(code).iter().take(digest_bytes));
+        }
+        out.resize(start.saturating_add(room), FILL);
+    }
+
     /// Appends the token for bytes that stand alone, such as a key: that of a string of the same content, without quotes.
     pub(crate) fn append_bare(&self, text: &[u8], out: &mut Vec<u8>) {
         let mut mac = self.keyed.start();
@@ -90,6 +141,10 @@ impl Tokeniser {
         let code = mac.finish();
         let behind = match self.shape {
             TokenShape::Digits if digits::append_bare(text, code, out) => return,
+            _ if self.length == TokenLength::Same => {
+                self.append_within(text.len(), code, out);
+                return;
+            }
             TokenShape::Email => EMAIL_DOMAIN,
             TokenShape::Opaque | TokenShape::Digits => "",
         };
@@ -173,6 +228,25 @@ pub(crate) fn is_email_token(text: &str) -> bool {
     text.strip_suffix(EMAIL_DOMAIN).is_some_and(is_token)
 }
 
+/// Whether a text has the form of a token that is as long as what it stands for.
+pub(crate) fn is_same_length_token(text: &str) -> bool {
+    let is_fill = |text: &str| text.bytes().all(|byte| byte == FILL);
+    let Some((version, digest)) = text
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split_once('_'))
+    else {
+        return is_fill(text);
+    };
+    let (digest, fill) = digest
+        .split_at_checked(DIGEST_CHARACTERS)
+        .unwrap_or((digest, ""));
+    (1..=10).contains(&version.len())
+        && version.bytes().all(|byte| byte.is_ascii_digit())
+        && digest.len() >= DIGEST_CHARACTERS_MIN
+        && digest.bytes().all(|byte| ALPHABET.contains(&byte))
+        && is_fill(fill)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +258,7 @@ mod tests {
     fn shaped(shape: TokenShape, kind: Kind, raw: &str) -> String {
         let key = DomainKey::derive(&[7; 32], "customers", 1);
         let mut out = Vec::new();
-        Tokeniser::new(&key, shape).append(kind, raw.as_bytes(), &mut out);
+        Tokeniser::new(&key, shape, TokenLength::Own).append(kind, raw.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -255,13 +329,56 @@ mod tests {
         for shape in TokenShape::ALL {
             for text in ["ada@example.org", "078-05-1120", ""] {
                 let mut bare = Vec::new();
-                Tokeniser::new(&key, shape).append_bare(text.as_bytes(), &mut bare);
+                Tokeniser::new(&key, shape, TokenLength::Own)
+                    .append_bare(text.as_bytes(), &mut bare);
                 let quoted = shaped(shape, Kind::Text, &format!("\"{text}\""));
                 assert_eq!(quoted.trim_matches('"').as_bytes(), bare);
             }
             let mut binary = Vec::new();
-            Tokeniser::new(&key, shape).append_bare(b"\xff\0\\u0061", &mut binary);
+            Tokeniser::new(&key, shape, TokenLength::Own)
+                .append_bare(b"\xff\0\\u0061", &mut binary);
             assert!(binary.starts_with(b"tok_1_"));
+        }
+    }
+
+    #[test]
+    fn gives_a_token_of_the_same_length_whatever_it_stands_for() {
+        let key = DomainKey::derive(&[7; 32], "customers", 1);
+        let text = "\"078-05-1120\"";
+        let opaque = token(Kind::Text, text);
+        for shape in TokenShape::ALL {
+            let same = |kind, raw: &str| {
+                let mut out = Vec::new();
+                let tokeniser = Tokeniser::new(&key, shape, TokenLength::Same);
+                tokeniser.append(kind, raw.as_bytes(), &mut out);
+                assert_eq!(out.len(), raw.len(), "{raw}");
+                let token: serde_json::Value = serde_json::from_slice(&out).unwrap();
+                if let serde_json::Value::String(text) = token {
+                    let digits = shape == TokenShape::Digits;
+                    assert!(is_same_length_token(&text) || digits, "{text}");
+                }
+                String::from_utf8(out).unwrap()
+            };
+            match shape {
+                TokenShape::Digits => {
+                    assert_eq!(same(Kind::Text, text), shaped(shape, Kind::Text, text))
+                }
+                _ => assert_eq!(same(Kind::Text, text)[..12], opaque[..12]),
+            }
+            for length in 0..100 {
+                same(Kind::Text, &format!("\"{}\"", "x".repeat(length)));
+                same(Kind::Object, &format!("{{{}}}", " ".repeat(length)));
+            }
+            same(Kind::Text, r#""\u0031\u0032\u0033""#);
+            same(Kind::Text, "\"é\"");
+            for number in ["7", "-7", "-1.5e10", "123456789012345678901234567890"] {
+                same(Kind::Number, number);
+            }
+            assert_eq!(same(Kind::Null, "null"), "\"**\"");
+            assert_eq!(same(Kind::Text, "\"123456x89\""), "\"*********\"");
+        }
+        for bad in ["tok_1_aaa", "tok_1_aaa*", "tok_1_aaaa*", "*a", "tok__aaaa"] {
+            assert!(!is_same_length_token(bad), "{bad}");
         }
     }
 

@@ -3,8 +3,8 @@
 
 use sluice_masking::limits::{DEPTH_MAX, FIELDS_MAX, VALUE_BYTES_MAX};
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, PlanError, Scratch, Target, TokenShape,
-    Unmaskable, is_token, mask_value, placeholder,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, PlanError, Scratch, Target, TokenLength,
+    TokenShape, Unmaskable, is_token, mask_value, placeholder,
 };
 
 const RULES: &[&str] = &[
@@ -28,6 +28,7 @@ fn plan(paths: &[&str]) -> MaskPlan {
         .map(|path| MaskRule {
             target: Target::Value(path),
             shape: TokenShape::Opaque,
+            length: TokenLength::Own,
             domain: "customers",
         })
         .collect();
@@ -188,6 +189,7 @@ fn gives_each_domain_tokens_of_its_own() {
     let rule = |path, domain| MaskRule {
         target: Target::Value(path),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain,
     };
     let rules = [rule("$.a", "customers"), rule("$.b", "cards")];
@@ -475,6 +477,7 @@ fn refuses_a_plan_that_would_not_mask() {
     let rule = |path, domain| MaskRule {
         target: Target::Value(path),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain,
     };
     let compile = |rules: &[MaskRule<'_>]| MaskPlan::compile(rules, &ring()).unwrap_err();

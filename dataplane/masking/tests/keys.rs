@@ -2,7 +2,7 @@
 
 use sluice_masking::{
     DomainKey, KeyRing, MaskPlan, MaskRule, Masked, PlanError, Scratch, SelfCheck, Target,
-    TokenShape, is_token, mask_header, mask_key, mask_value,
+    TokenLength, TokenShape, is_token, mask_header, mask_key, mask_value,
 };
 
 fn ring() -> KeyRing {
@@ -16,6 +16,7 @@ fn plan(targets: &[Target<'_>]) -> MaskPlan {
     let rules = targets.iter().map(|target| MaskRule {
         target: *target,
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain: "d",
     });
     MaskPlan::compile(&rules.collect::<Vec<_>>(), &ring()).unwrap()
@@ -121,6 +122,7 @@ fn parts_that_no_rule_names_are_left_alone() {
         &[MaskRule {
             target: Target::KeyField("user"),
             shape: TokenShape::Opaque,
+            length: TokenLength::Own,
             domain: "d",
         }],
         &ring(),

@@ -2,8 +2,8 @@
 
 use sluice_masking::limits::{DEPTH_MAX, FIELDS_MAX, JSON_STEPS_MAX};
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenShape, Unmaskable,
-    is_token, mask_value,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, Target, TokenLength, TokenShape,
+    Unmaskable, is_token, mask_value,
 };
 
 fn plan(paths: &[&str]) -> MaskPlan {
@@ -13,6 +13,7 @@ fn plan(paths: &[&str]) -> MaskPlan {
     let rules = paths.iter().map(|path| MaskRule {
         target: Target::Value(path),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain: "d",
     });
     MaskPlan::compile(&rules.collect::<Vec<_>>(), &ring).unwrap()

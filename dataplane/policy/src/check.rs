@@ -9,7 +9,7 @@ use crate::limits::{
 };
 use crate::principal::ControlRole;
 use crate::tables::Tables;
-use crate::views::{MaskTarget, shape};
+use crate::views::{MaskTarget, token};
 
 /// What is wrong, in a few words.
 type Check<T = ()> = Result<T, &'static str>;
@@ -209,8 +209,8 @@ impl Checker<'_> {
         self.texts(Section::Masks, &[masks::NAME, masks::DOMAIN])?;
         for row in 0..self.tables.count(Section::Masks) {
             holds(
-                shape(self.tables.word(Section::Masks, row, masks::SHAPE)).is_some(),
-                "a mask has a token shape that this release does not know",
+                token(self.tables.word(Section::Masks, row, masks::SHAPE)).is_some(),
+                "a mask has a form of token that this release does not know",
             )?;
             let targets = claim(
                 self.tables,

@@ -12,7 +12,9 @@ use crate::policy_set::PolicySet;
 use crate::principal::{ControlRole, PrincipalKind};
 use crate::resolve::{Join, Regions};
 use crate::resource::{Pattern, ResourceKind};
-use crate::role::{ConflictOver, ConflictScope, ConflictWhen, Effect, KeyMask, Mask, Role};
+use crate::role::{
+    ConflictOver, ConflictScope, ConflictWhen, Effect, KeyMask, Mask, Role, TokenLength,
+};
 use crate::views::MaskTarget;
 use crate::writer::{Rows, Writer, word};
 
@@ -299,7 +301,11 @@ impl<'a> Writer<'a> {
     fn masks(&mut self, set: &'a PolicySet) {
         for mask in set.masks() {
             self.text(Section::Masks, &mask.name);
-            self.words(Section::Masks, &[mask.token.shape as u32]);
+            let length = match mask.token.length {
+                TokenLength::Own => 0,
+                TokenLength::Same => format::masks::LENGTH_SAME,
+            };
+            self.words(Section::Masks, &[mask.token.shape as u32 | length]);
             self.text(Section::Masks, &mask.token.domain);
             self.targets(mask);
         }

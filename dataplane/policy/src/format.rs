@@ -161,7 +161,9 @@ pub(crate) mod classes {
 /// Columns of `Masks`.
 pub(crate) mod masks {
     pub(crate) const NAME: usize = 0;
+    /// The shape in the low byte, and a flag.
     pub(crate) const SHAPE: usize = 2;
+    pub(crate) const LENGTH_SAME: u32 = 1 << 8;
     pub(crate) const DOMAIN: usize = 3;
     pub(crate) const TARGETS: usize = 5;
 }

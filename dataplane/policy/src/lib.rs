@@ -34,6 +34,7 @@ mod conflicts;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod decide;
 mod decision;
+mod decode_mask;
 mod decode_rights;
 mod document;
 mod duty;
@@ -88,8 +89,8 @@ pub use principal::{Bound, ControlRole, PrincipalKind};
 pub use resource::{Pattern, ResourceKind, ResourceRef, is_internal_topic};
 pub use role::{
     ApprovalRule, Binding, ClassMarks, Cluster, ConflictOver, ConflictScope, ConflictSet,
-    ConflictWhen, Effect, Issuer, KeyMask, Mask, Origin, Permission, Role, TokenRule, TokenShape,
-    TopicClass,
+    ConflictWhen, Effect, Issuer, KeyMask, Mask, Origin, Permission, Role, TokenLength, TokenRule,
+    TokenShape, TopicClass,
 };
 pub use tables::Tables;
 pub use views::{

@@ -197,8 +197,20 @@ impl Mask {
 pub struct TokenRule {
     /// The form of the token.
     pub shape: TokenShape,
+    /// How long it is.
+    pub length: TokenLength,
     /// The key domain: equal values give equal tokens inside one domain only.
     pub domain: String,
+}
+
+/// How long a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TokenLength {
+    /// As its shape makes it.
+    #[default]
+    Own,
+    /// As many bytes as what it stands for has.
+    Same,
 }
 
 /// The form of a token.

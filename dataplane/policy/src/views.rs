@@ -8,7 +8,7 @@ use crate::format::{
     RETENTION_FOREVER, Section, approvals, classes, conflict_rows, issuers, masks, roles,
 };
 use crate::immutable::{CreateRequirements, create_requirements};
-use crate::role::{ClassMarks, ConflictOver, ConflictScope, TokenShape};
+use crate::role::{ClassMarks, ConflictOver, ConflictScope, TokenLength, TokenShape};
 use crate::tables::Tables;
 
 /// What the classes of a topic add up to: the strictest of each.
@@ -107,6 +107,8 @@ pub struct MaskRule<'a> {
     pub target: MaskTarget<'a>,
     /// The form of the token.
     pub shape: TokenShape,
+    /// How long it is.
+    pub length: TokenLength,
     /// The key domain.
     pub domain: &'a str,
 }
@@ -199,15 +201,17 @@ impl Tables {
         self.range(Section::Plans, u32::from(id.get()), 0)
             .flat_map(move |at| {
                 let mask = self.word(Section::Ids, at, 0);
-                let shape = shape(self.word(Section::Masks, mask, masks::SHAPE));
+                let token = token(self.word(Section::Masks, mask, masks::SHAPE));
+                let (shape, length) = token.unwrap_or_default();
                 self.range(Section::Masks, mask, masks::TARGETS)
                     .map(move |target| MaskRule {
                         mask: self.text(Section::Masks, mask, masks::NAME),
                         // A load refuses what is no target; were there one, it is no path either, and no plan is made.
                         target: MaskTarget::read(self.text(Section::Strings, target, 0))
                             .unwrap_or(MaskTarget::Value("")),
-                        // A load refuses what is no shape.
-                        shape: shape.unwrap_or_default(),
+                        // A load refuses what is none.
+                        shape,
+                        length,
                         domain: self.text(Section::Masks, mask, masks::DOMAIN),
                     })
             })
@@ -299,6 +303,11 @@ pub(crate) fn approval(word: u32) -> Option<ApprovalRuleId> {
         .map(ApprovalRuleId)
 }
 
-pub(crate) fn shape(word: u32) -> Option<TokenShape> {
-    TokenShape::ALL.get(word as usize).copied()
+pub(crate) fn token(word: u32) -> Option<(TokenShape, TokenLength)> {
+    let length = match word & masks::LENGTH_SAME {
+        0 => TokenLength::Own,
+        _ => TokenLength::Same,
+    };
+    let shape = (word & !masks::LENGTH_SAME) as usize;
+    Some((*TokenShape::ALL.get(shape)?, length))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use sluice_masking::{KeyRing, MaskPlan, MaskRule, Target, TokenShape};
+use sluice_masking::{KeyRing, MaskPlan, MaskRule, Target, TokenLength, TokenShape};
 use sluice_policy::{MaskPlanId, MaskTarget, Tables};
 use sluice_proto::v1::{self, published};
 use sluice_session::environment::{Grants, Snapshot};
@@ -210,6 +210,10 @@ fn compile_plan(
                 sluice_policy::TokenShape::Opaque => TokenShape::Opaque,
                 sluice_policy::TokenShape::Email => TokenShape::Email,
                 sluice_policy::TokenShape::Digits => TokenShape::Digits,
+            },
+            length: match rule.length {
+                sluice_policy::TokenLength::Own => TokenLength::Own,
+                sluice_policy::TokenLength::Same => TokenLength::Same,
             },
             domain: rule.domain,
         })

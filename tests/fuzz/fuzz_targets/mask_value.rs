@@ -10,8 +10,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sluice_fuzz::choice;
 use sluice_masking::{
-    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, SelfCheck, Target, TokenShape,
-    Unmaskable, mask_value, placeholder,
+    DomainKey, KeyRing, MaskPlan, MaskRule, Masked, Scratch, SelfCheck, Target, TokenLength,
+    TokenShape, Unmaskable, mask_value, placeholder,
 };
 
 static PLANS: LazyLock<Vec<MaskPlan>> = LazyLock::new(|| {
@@ -30,24 +30,28 @@ static PLANS: LazyLock<Vec<MaskPlan>> = LazyLock::new(|| {
         &["$..[*].k", "$..a"],
         &["$.p.$json.a", "$..p.$json..p.$json.*", "$..a"],
     ];
-    let plan = |paths: &[&str], shape| {
+    let plan = |paths: &[&str], shape, length| {
         let rule = |path| MaskRule {
             target: Target::Value(path),
             shape,
+            length,
             domain: "customers",
         };
         let rules: Vec<MaskRule<'_>> = paths.iter().copied().map(rule).collect();
         MaskPlan::compile(&rules, &keys).expect("good rules")
     };
-    let shapes = TokenShape::ALL.into_iter();
-    shapes
-        .flat_map(|shape| paths.map(|paths| plan(paths, shape)))
+    let lengths = [TokenLength::Own, TokenLength::Same];
+    let forms = lengths
+        .into_iter()
+        .flat_map(|length| TokenShape::ALL.map(|shape| (shape, length)));
+    forms
+        .flat_map(|(shape, length)| paths.map(|paths| plan(paths, shape, length)))
         .collect()
 });
 
 // The plan, then the value.
 fuzz_target!(|input: &[u8]| {
-    let Some((plan, value)) = choice(input, 18) else {
+    let Some((plan, value)) = choice(input, 36) else {
         return;
     };
     let plan = &PLANS[usize::from(plan)];

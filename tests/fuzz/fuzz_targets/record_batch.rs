@@ -135,7 +135,7 @@ fn rewrite(bytes: &[u8]) {
         &mut out,
         |record, new| {
             assert_eq!((&new.key[..], &new.value[..]), (&b""[..], &b""[..]));
-            let mut part = |new: &mut Vec<u8>, replacement: Option<Vec<u8>>| match replacement {
+            let part = |new: &mut Vec<u8>, replacement: Option<Vec<u8>>| match replacement {
                 Some(replacement) => {
                     new.extend_from_slice(&replacement);
                     PartVerdict::Replace

@@ -16,7 +16,9 @@ use sluice_kafka::codec::{Contexts, DecompressLimits};
 use sluice_kafka::header::response_correlation_id;
 use sluice_kafka::record_batch::{Records, batches};
 use sluice_kafka::views::{FetchResponse, TopicKey};
-use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, SelfCheck, Target, TokenShape};
+use sluice_masking::{
+    DomainKey, KeyRing, MaskPlan, MaskRule, SelfCheck, Target, TokenLength, TokenShape,
+};
 use sluice_session::Close;
 use sluice_session::registry::TopicIds;
 use uuid::Uuid;
@@ -187,6 +189,7 @@ fn check_masked(frame: &[u8], version: i16, ids: &TopicIds) {
     let rule = MaskRule {
         target: Target::Value("$.email"),
         shape: TokenShape::Opaque,
+        length: TokenLength::Own,
         domain: "customers",
     };
     let plan = MaskPlan::compile(&[rule], &keys).expect("a good rule");

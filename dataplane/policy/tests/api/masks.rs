@@ -1,6 +1,6 @@
 //! Masks, from the document to the rules that a gateway compiles.
 
-use sluice_policy::{LoadError, MaskPlanId, MaskTarget, Tables, TokenShape, compile};
+use sluice_policy::{LoadError, MaskPlanId, MaskTarget, Tables, TokenLength, TokenShape, compile};
 
 use crate::hostile::reseal;
 use crate::{REVISION, problems, set, tables};
@@ -43,7 +43,7 @@ fn a_shape_of_a_later_release_is_refused_with_what_it_is() {
             later[at] = 3;
             reseal(&mut later);
             let refused = LoadError::OperatorTablesMalformed(
-                "a mask has a token shape that this release does not know",
+                "a mask has a form of token that this release does not know",
             );
             refusals += u32::from(Tables::load(later).err() == Some(refused));
         }
@@ -109,4 +109,43 @@ fn a_target_of_a_later_release_is_refused_with_what_it_is() {
     let refused =
         LoadError::OperatorTablesMalformed("a mask has a target that this release does not know");
     assert_eq!(Tables::load(bytes).err(), Some(refused));
+}
+
+#[test]
+fn the_length_of_a_token_reaches_the_gateway_where_it_makes_sense() {
+    for (token, expected) in [
+        ("shape: digits", (TokenShape::Digits, TokenLength::Own)),
+        (
+            "shape: digits, length: same",
+            (TokenShape::Digits, TokenLength::Same),
+        ),
+        (
+            "shape: opaque, length: same",
+            (TokenShape::Opaque, TokenLength::Same),
+        ),
+    ] {
+        let spec = format!("fields: [$.a], headers: [h], token: {{{token}, domain: d}}");
+        let tables = tables(&set(&mask("m", &spec)));
+        for rule in tables.mask_plan(MaskPlanId::new(0).unwrap()) {
+            assert_eq!((rule.shape, rule.length), expected, "{token}");
+        }
+    }
+    for (spec, told) in [
+        (
+            "fields: [$.a], token: {shape: email, length: same, domain: d}",
+            "no room for an address",
+        ),
+        (
+            "key: whole, token: {shape: opaque, length: same, domain: d}",
+            "different keys would become equal",
+        ),
+        (
+            "fields: [$.a], token: {shape: opaque, length: own, domain: d}",
+            "length is not own",
+        ),
+    ] {
+        let problems = problems(&mask("m", spec));
+        assert_eq!(problems.len(), 1, "{spec}: {problems:?}");
+        assert!(problems[0].contains(told), "{spec}: {problems:?}");
+    }
 }

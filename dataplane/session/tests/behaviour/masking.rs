@@ -450,3 +450,46 @@ fn keys_and_named_headers_are_masked_where_a_mask_says_so() {
     seen.dedup();
     assert_eq!(seen.len(), 1, "equal keys have equal tokens");
 }
+
+#[test]
+fn tokens_of_the_same_length_leave_a_plain_batch_its_size() {
+    let values_sent: [&[u8]; 3] = [
+        br#"{"email":"ada@example.com","pin":"1234","n":1}"#,
+        br#"{"email":null,"pin":7}"#,
+        br#"{"email":{"a":[1,2,3]},"pin":"078-05-1120"}"#,
+    ];
+    let records = BatchSpec {
+        header: "Trace-User",
+        ..BatchSpec::default()
+    }
+    .of(&values_sent);
+    let mut rig = Rig::authenticated("reader");
+    let round = read(
+        &mut rig,
+        12,
+        &[("fixed", vec![(0, 0)])],
+        &[("fixed", vec![(0, records.clone())])],
+    );
+    let masked = &results(12, &round)[0].3;
+    assert_eq!(masked.len(), records.len());
+    let seen: Vec<serde_json::Value> = values(masked)
+        .iter()
+        .zip(values_sent)
+        .map(|(value, sent)| {
+            assert_eq!(value.len(), sent.len());
+            serde_json::from_slice(value).unwrap()
+        })
+        .collect();
+    assert!(seen[0]["email"].as_str().unwrap().starts_with("tok_"));
+    assert_eq!(seen[0]["pin"], "****");
+    assert_eq!(
+        (&seen[1]["email"], &seen[1]["pin"]),
+        (&"**".into(), &0.into())
+    );
+    assert!(seen[2]["pin"].as_str().unwrap().starts_with("tok_"));
+    assert!(
+        keys_and_headers(masked)
+            .iter()
+            .all(|(_, header)| header == "*")
+    );
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kafka_protocol::messages::ApiKey;
 use sluice_identity::jwt::TrustedIssuer;
 use sluice_kafka::api::ApiRange;
-use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, Target, TokenShape};
+use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, Target, TokenLength, TokenShape};
 use sluice_policy::{MaskTarget, Revision, Source, Tables};
 use sluice_session::environment::{
     Environment, Grants, Node, Now, Shared, Snapshot, Standing, Topology,
@@ -35,6 +35,7 @@ metadata: {name: reader}
 spec:
   permissions:
     - {operations: [Read, Describe], topics: [orders, clicks, masked, masked-too]}
+    - {operations: [Read, Describe], topics: [fixed]}
     - {operations: [Read, Describe, Delete], groups: [{prefix: g-}]}
 ---
 kind: Role
@@ -60,6 +61,10 @@ spec:
 kind: Mask
 metadata: {name: personal}
 spec: {topics: [masked, masked-too], fields: ["$.email"], token: {shape: opaque, domain: customers}}
+---
+kind: Mask
+metadata: {name: fixed}
+spec: {topics: [fixed], fields: ["$.email", "$.pin"], headers: [trace-user], token: {shape: opaque, length: same, domain: customers}}
 ---
 kind: Mask
 metadata: {name: keyed}
@@ -250,6 +255,10 @@ fn compile(policy: &str, number: u64) -> Snapshot {
                         MaskTarget::Header(name) => Target::Header(name),
                     },
                     shape: TokenShape::from_name(rule.shape.name()).unwrap(),
+                    length: match rule.length {
+                        sluice_policy::TokenLength::Own => TokenLength::Own,
+                        sluice_policy::TokenLength::Same => TokenLength::Same,
+                    },
                     domain: rule.domain,
                 })
                 .collect();
