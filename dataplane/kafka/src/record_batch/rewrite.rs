@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::records::{Header, Headers, Record, Records};
-use super::{Batch, CRC_AT, CRC_FROM, LENGTH_AT};
-use crate::codec::{Contexts, DecompressLimits};
+use super::{Batch, BatchHeader, CRC_AT, CRC_FROM, LENGTH_AT};
+use crate::codec::{Codec, Contexts, DecompressLimits};
 use crate::limits::{BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
 use crate::writer::{put_varint, set_i32, varint_bytes};
 use crate::{BatchError, Flaw, Malformed};
@@ -151,7 +151,51 @@ pub fn rewrite_records(
         parts,
     } = scratch;
     let plain = batch.plain_records(limits, contexts, plain)?;
+    let start = out.len();
+    out.extend_from_slice(batch.bytes.get(..BATCH_HEADER_BYTES).unwrap_or_default());
     spliced.clear();
+    let rewritten = match codec {
+        // Written where they stay.
+        Codec::None => splice(header, plain, parts, limits, out, &mut verdict),
+        codec => splice(header, plain, parts, limits, spliced, &mut verdict).and_then(|count| {
+            if count > 0 {
+                codec.compress(spliced, contexts, out)?;
+            }
+            Ok(count)
+        }),
+    };
+    let sealed = rewritten.and_then(|count| {
+        if count > 0 {
+            seal(out.get_mut(start..).unwrap_or_default())?;
+        }
+        Ok(count)
+    });
+    if sealed.as_ref().map_or(true, |count| *count == 0) {
+        out.truncate(start);
+    }
+    Ok(match sealed? {
+        0 => Rewritten::Unchanged,
+        records_count => Rewritten::Replaced { records_count },
+    })
+}
+
+/// Appends the plain records with the parts that `verdict` replaces, and answers of how many records it replaced some. If of
+/// none, what was appended is of no use.
+fn splice(
+    header: &BatchHeader,
+    plain: &[u8],
+    parts: &mut NewParts,
+    limits: &DecompressLimits,
+    out: &mut Vec<u8>,
+    verdict: &mut impl FnMut(RecordView<'_>, &mut NewParts) -> RecordVerdict,
+) -> Result<usize, BatchError> {
+    let start = out.len();
+    let bounded = |out: &Vec<u8>| match out.len().saturating_sub(start) {
+        batch_bytes if batch_bytes > limits.output_bytes_max => {
+            Err(BatchError::Oversized { batch_bytes })
+        }
+        _ => Ok(()),
+    };
     let mut copied_to: usize = 0;
     let mut records_count: usize = 0;
     for (ordinal, record) in Records::new(plain, header.record_count).enumerate() {
@@ -172,36 +216,16 @@ pub fn rewrite_records(
             continue;
         }
         records_count = records_count.saturating_add(1);
-        spliced.extend_from_slice(plain.get(copied_to..record.span.start).unwrap_or_default());
-        put_record(plain, &record, verdict, parts, ordinal, spliced)?;
+        out.extend_from_slice(plain.get(copied_to..record.span.start).unwrap_or_default());
+        put_record(plain, &record, verdict, parts, ordinal, out)?;
         copied_to = record.span.end;
-        if spliced.len() > limits.output_bytes_max {
-            return Err(BatchError::Oversized {
-                batch_bytes: spliced.len(),
-            });
-        }
+        bounded(out)?;
     }
-    if records_count == 0 {
-        return Ok(Rewritten::Unchanged);
+    if records_count > 0 {
+        out.extend_from_slice(plain.get(copied_to..).unwrap_or_default());
+        bounded(out)?;
     }
-    spliced.extend_from_slice(plain.get(copied_to..).unwrap_or_default());
-    if spliced.len() > limits.output_bytes_max {
-        return Err(BatchError::Oversized {
-            batch_bytes: spliced.len(),
-        });
-    }
-
-    let start = out.len();
-    out.extend_from_slice(batch.bytes.get(..BATCH_HEADER_BYTES).unwrap_or_default());
-    let sealed = codec
-        .compress(spliced, contexts, out)
-        .map_err(BatchError::from)
-        .and_then(|()| seal(out.get_mut(start..).unwrap_or_default()));
-    if let Err(error) = sealed {
-        out.truncate(start);
-        return Err(error);
-    }
-    Ok(Rewritten::Replaced { records_count })
+    Ok(records_count)
 }
 
 /// Appends `record` with other parts.
