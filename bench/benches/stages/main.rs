@@ -5,12 +5,14 @@
     reason = "a benchmark without its input has nothing to measure"
 )]
 
+mod batches;
 mod decision;
 mod evidence;
 mod frames;
 mod masking;
 
 use sluice_bench::Table;
+use sluice_kafka::codec::Codec;
 
 fn main() {
     let rounds = std::env::var("SLUICE_BENCH_ROUNDS")
@@ -48,6 +50,15 @@ fn main() {
         "masking: 1 KiB of JSON, 40 scalars, 4 fields",
         &mut masking::value,
     );
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
+        bench(
+            &format!(
+                "masking: a batch of 100 such documents, all different, {}",
+                codec.name()
+            ),
+            &mut |table| batches::masked(table, codec),
+        );
+    }
     bench(
         "evidence: one intent with one topic-partition",
         &mut evidence::intent,

@@ -8,7 +8,7 @@ use sluice_masking::{
     mask_value,
 };
 
-const FIELDS: [&str; 3] = [
+pub(crate) const FIELDS: [&str; 3] = [
     "$.customer.email",
     "$..card_number",
     "$.items[*].recipient.ssn",
@@ -64,7 +64,7 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
         })
 }
 
-fn plan(fields: [&str; 3]) -> MaskPlan {
+pub(crate) fn plan(fields: [&str; 3]) -> MaskPlan {
     let mut keys = KeyRing::new();
     keys.insert("customers", DomainKey::derive(&[7; 32], "customers", 1))
         .unwrap();
@@ -77,19 +77,33 @@ fn plan(fields: [&str; 3]) -> MaskPlan {
     MaskPlan::compile(&rules, &keys).unwrap()
 }
 
-/// About 1 KiB with about 40 scalars; four of them are masked.
 fn document() -> String {
-    let mut text = String::from(
-        "{\"id\":\"order-20817\",\"placed\":\"2026-03-01T12:00:00Z\",\"total\":129.95,\"currency\":\"EUR\",\
-         \"customer\":{\"id\":77120,\"name\":\"Ada Example\",\"email\":\"ada@example.com\",\"since\":2019},\
-         \"payment\":{\"kind\":\"card\",\"card_number\":\"4111111111111111\",\"settled\":true},\"items\":[",
+    document_of(20_817)
+}
+
+/// About 1 KiB with about 40 scalars; four of them are masked. Documents of different numbers differ in most of their values
+/// and in the lengths of some.
+pub(crate) fn document_of(number: usize) -> String {
+    let mut text = format!(
+        "{{\"id\":\"order-{number}\",\"placed\":\"2026-03-{:02}T12:00:{:02}Z\",\"total\":{}.95,\"currency\":\"EUR\",\
+         \"customer\":{{\"id\":{},\"name\":\"Ada Example\",\"email\":\"ada.{number}@example.com\",\"since\":{}}},\
+         \"payment\":{{\"kind\":\"card\",\"card_number\":\"41111111{:08}\",\"settled\":{}}},\"items\":[",
+        number % 28 + 1,
+        number % 60,
+        number * 37 % 1_000,
+        number * 7_919 % 100_000,
+        1_990 + number % 36,
+        number * 104_729 % 100_000_000,
+        number.is_multiple_of(3),
     );
     for index in 0..2 {
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(
             text,
-            "{comma}{{\"sku\":\"a-{index}\",\"quantity\":{index},\"price\":12.5,\"gift\":false,\
-             \"recipient\":{{\"name\":\"Grace {index}\",\"ssn\":\"078-05-112{index}\",\"city\":\"Utrecht\"}}}}"
+            "{comma}{{\"sku\":\"a-{}\",\"quantity\":{index},\"price\":12.5,\"gift\":false,\
+             \"recipient\":{{\"name\":\"Grace {index}\",\"ssn\":\"078-05-{:04}\",\"city\":\"Utrecht\"}}}}",
+            number * 13 % 997,
+            (number * 31 + index) % 10_000,
         );
     }
     text.push_str("],\"marks\":{");
@@ -97,12 +111,13 @@ fn document() -> String {
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(
             text,
-            "{comma}\"mark_{index}\":\"the value of mark {index}\""
+            "{comma}\"mark_{index}\":\"the value of mark {}\"",
+            number * (index + 3) % 1_009,
         );
     }
     text.push_str("},\"note\":\"");
     while text.len() < 1022 {
-        text.push('n');
+        text.push((b'a' + (text.len() * (number + 1) % 23) as u8) as char);
     }
     text.push_str("\"}");
     text
