@@ -365,4 +365,41 @@ metadata: {name: never
 ";
         assert_eq!(keys_in(text), ["Role/orders-writer", "Mask/b", "Binding/c"]);
     }
+    #[test]
+    fn masks_that_no_gateway_could_compile_are_refused_with_their_name() {
+        let problems = |spec: &str| {
+            let text =
+                format!("kind: Mask\nmetadata: {{name: m}}\nspec: {{topics: [t], {spec}}}\n");
+            let source = Source {
+                file: "p.yaml",
+                text: &text,
+            };
+            let set = sluice_policy::validate(&[source]).unwrap();
+            let problems = mask_path_problems(&set).into_iter();
+            problems.map(|problem| problem.message).collect::<Vec<_>>()
+        };
+        let token = |more: &str| format!("token: {{shape: opaque, domain: d{more}}}");
+        for (spec, told) in [
+            (
+                format!("fields: [\"$.a[0]\"], {}", token("")),
+                "mask m: field path `$.a[0]`",
+            ),
+            (
+                format!("key: [\"$.a.$json\"], {}", token("")),
+                "ends in `$json`",
+            ),
+            (
+                format!("fields: [$.a.$json.b], {}", token(", length: same")),
+                "mask m: length: same does not go with `$json` in $.a.$json.b",
+            ),
+        ] {
+            let problems = problems(&spec);
+            assert_eq!(problems.len(), 1, "{spec}: {problems:?}");
+            assert!(problems[0].contains(told), "{spec}: {problems:?}");
+        }
+        let good = format!("fields: [$.a], {}", token(", length: same"));
+        assert_eq!(problems(&good), Vec::<String>::new());
+        let good = format!("fields: [$.a.$json.b], key: [$.c], {}", token(""));
+        assert_eq!(problems(&good), Vec::<String>::new());
+    }
 }

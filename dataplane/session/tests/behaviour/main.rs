@@ -10,6 +10,7 @@ mod evidence;
 mod fetch;
 mod groups;
 mod masking;
+mod masking_bad_input;
 mod metadata;
 mod order;
 mod produce;
