@@ -1,0 +1,138 @@
+//! What is sent, and when.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{argument, within};
+use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
+use crate::plan::{Mode, Pace, Payload, Plan, Progress};
+use crate::{Codec, Error};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    Produce,
+    Consume,
+    Ping,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl From<Compression> for Codec {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => Self::Gzip,
+            Compression::Snappy => Self::Snappy,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// What is sent, and when.
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing.
+    #[arg(long, value_enum)]
+    pub mode: ModeName,
+    #[arg(long)]
+    pub topic: String,
+    /// Requests per second over all connections, sent on time whatever the target does; or `max` for a closed loop.
+    #[arg(long)]
+    pub rate: String,
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// How long to wait for answers after the last request was due.
+    #[arg(long, default_value_t = 10)]
+    pub grace_seconds: u64,
+    #[arg(long, default_value_t = 1)]
+    pub connections: usize,
+    /// Threads of the generator, each with its share of the connections.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Requests on their way per connection. A due request that finds no room waits, and its wait counts.
+    #[arg(long, default_value_t = 64)]
+    pub in_flight: usize,
+    #[arg(long, default_value_t = 1024)]
+    pub record_bytes: usize,
+    #[arg(long, default_value_t = 1)]
+    pub records_per_batch: usize,
+    /// JSON orders with personal fields as values, instead of letters.
+    #[arg(long)]
+    pub json_records: bool,
+    /// Bytes of each record's key; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub key_bytes: usize,
+    /// How batches are compressed.
+    #[arg(long, value_enum, default_value_t = Compression::None)]
+    pub compression: Compression,
+    /// What one Fetch asks for.
+    #[arg(long, default_value_t = 1024 * 1024)]
+    pub fetch_bytes: i32,
+    /// No progress lines on standard error.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Load {
+    pub(super) fn plan(&self) -> Result<Plan, Error> {
+        let pace = match self.rate.as_str() {
+            "max" => Pace::Saturate,
+            text => match text.parse::<u64>() {
+                Ok(rate) if (1..=RATE_MAX).contains(&rate) => Pace::PerSecond(rate),
+                _ => {
+                    return argument(format!(
+                        "--rate {text}: write requests per second, 1 to {RATE_MAX}, or max"
+                    ));
+                }
+            },
+        };
+        within("--seconds", self.seconds, 1, SECONDS_MAX)?;
+        within("--grace-seconds", self.grace_seconds, 0, SECONDS_MAX)?;
+        within("--connections", self.connections, 1, CONNECTIONS_MAX)?;
+        within("--threads", self.threads, 1, self.connections)?;
+        within("--in-flight", self.in_flight, 1, IN_FLIGHT_MAX)?;
+        within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
+        within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
+        within("--records-per-batch", self.records_per_batch, 1, 1_000_000)?;
+        within("--fetch-bytes", self.fetch_bytes, 1, 50 * 1024 * 1024)?;
+        if self.topic.is_empty() || self.topic.len() > 249 {
+            return argument("--topic: a name of 1 to 249 characters".to_owned());
+        }
+        Ok(Plan {
+            mode: match self.mode {
+                ModeName::Produce => Mode::Produce,
+                ModeName::Consume => Mode::Consume,
+                ModeName::Ping => Mode::Ping,
+            },
+            topic: self.topic.clone(),
+            pace,
+            duration: Duration::from_secs(self.seconds),
+            grace: Duration::from_secs(self.grace_seconds),
+            connections_count: self.connections,
+            threads_count: self.threads,
+            in_flight_max: self.in_flight,
+            record_bytes: self.record_bytes,
+            records_per_batch: self.records_per_batch,
+            payload: match self.json_records {
+                true => Payload::Json,
+                false => Payload::Text,
+            },
+            key_bytes: self.key_bytes,
+            codec: self.compression.into(),
+            fetch_bytes: self.fetch_bytes,
+            progress: match self.quiet {
+                true => Progress::Silent,
+                false => Progress::EverySecond,
+            },
+        })
+    }
+}

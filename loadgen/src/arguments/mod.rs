@@ -1,0 +1,202 @@
+//! The command line, and what it comes to.
+
+mod access;
+mod compare;
+mod load;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::plan::{Plan, Target};
+use crate::watch::Watched;
+use crate::{Error, report, sink};
+pub use access::{Access, Mechanism};
+pub use compare::Compare;
+pub use load::{Compression, Load, ModeName};
+
+/// Open-loop load for Kafka, and a comparison of two ways to the same cluster.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put load on one target and say what it answered, and when.
+    Run(Run),
+    /// Put the same load on several targets in interleaved rounds, and say how they differ.
+    Compare(Compare),
+    /// Turn JSON results into a page with plots, CSV, and percentile files for the HdrHistogram plotter.
+    Report(report::ReportArguments),
+    /// Create a topic, unless it exists.
+    CreateTopic(CreateTopic),
+    /// Serve as a broker that keeps nothing, to put behind a proxy that is to be measured.
+    Sink(sink::Arguments),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Bootstrap address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub target: String,
+    #[command(flatten)]
+    pub access: Access,
+    #[command(flatten)]
+    pub load: Load,
+    /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
+    #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
+    pub watch: Vec<String>,
+    #[command(flatten)]
+    pub output: report::Output,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateTopic {
+    /// Bootstrap address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub target: String,
+    #[command(flatten)]
+    pub access: Access,
+    #[arg(long)]
+    pub topic: String,
+    #[arg(long, default_value_t = 1)]
+    pub partitions: i32,
+    #[arg(long, default_value_t = 1)]
+    pub replicas: i16,
+}
+
+impl Run {
+    /// Checks everything that can be checked before the first byte is sent.
+    pub fn check(&self) -> Result<(Target, Plan, Vec<Watched>), Error> {
+        let target = self.access.target(&self.target, &self.target)?;
+        Ok((target, self.load.plan()?, watched(&self.watch)?))
+    }
+}
+
+impl CreateTopic {
+    pub fn check(&self) -> Result<Target, Error> {
+        within("--partitions", self.partitions, 1, 10_000)?;
+        within("--replicas", self.replicas, 1, 100)?;
+        self.access.target(&self.target, &self.target)
+    }
+}
+
+fn watched(texts: &[String]) -> Result<Vec<Watched>, Error> {
+    texts
+        .iter()
+        .map(|text| {
+            let parts = text.split_once('=').and_then(|(name, process)| {
+                let (pid, threads) = process.split_once('/').unwrap_or((process, ""));
+                Some((name, pid.parse().ok()?, threads))
+            });
+            match parts {
+                Some((name, pid, "")) => Watched::new(name, pid, &[]),
+                Some((name, pid, threads)) => {
+                    Watched::new(name, pid, &threads.split(',').collect::<Vec<_>>())
+                }
+                None => argument(format!(
+                    "--watch {text}: write NAME=PID, such as gateway=4711, or NAME=PID/THREAD,THREAD"
+                )),
+            }
+        })
+        .collect()
+}
+
+pub(crate) fn within<N: PartialOrd + std::fmt::Display>(
+    option: &str,
+    value: N,
+    min: N,
+    max: N,
+) -> Result<(), Error> {
+    match value >= min && value <= max {
+        true => Ok(()),
+        false => argument(format!("{option} {value}: it must be from {min} to {max}")),
+    }
+}
+
+pub(crate) fn argument<T>(text: String) -> Result<T, Error> {
+    Err(Error::OperatorArgument(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Credential;
+
+    const LOAD: &[&str] = &["--mode", "ping", "--topic", "t", "--rate", "5"];
+
+    fn fault(arguments: &[&str]) -> String {
+        let arguments = [&["loadgen"], arguments].concat();
+        match Arguments::try_parse_from(arguments).unwrap().command {
+            Command::Run(run) => run.check().unwrap_err().to_string(),
+            Command::Compare(compare) => compare.check().unwrap_err().to_string(),
+            Command::CreateTopic(create) => create.check().unwrap_err().to_string(),
+            Command::Report(_) => unreachable!(),
+            Command::Sink(sink) => sink.check().unwrap_err().to_string(),
+        }
+    }
+
+    fn compare_fault(arguments: &[&str]) -> String {
+        fault(&[&["compare"], LOAD, arguments].concat())
+    }
+
+    fn run_fault(arguments: &[&str]) -> String {
+        fault(&[&["run", "--target", "h:1"], LOAD, arguments].concat())
+    }
+
+    #[test]
+    fn faults_say_what_to_write() {
+        assert!(fault(&[&["run", "--target", "h"], LOAD].concat()).contains("HOST:PORT"));
+        assert!(run_fault(&["--connections", "0"]).contains("from 1 to"));
+        assert!(run_fault(&["--threads", "2"]).contains("--threads 2: it must be from 1 to 1"));
+        assert!(run_fault(&["--watch", "gateway"]).contains("NAME=PID"));
+        assert!(run_fault(&["--username", "a"]).contains("password-file"));
+        assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
+        assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));
+        assert!(run_fault(&["--tls-name", "n"]).contains("--tls-roots"));
+        assert!(compare_fault(&["--target", "a=h:1"]).contains("give two"));
+        assert!(compare_fault(&["--target", "a=h:1", "--target", "a=h:2"]).contains("twice"));
+        let two = ["--target", "a=h:1", "--target", "b=h:2", "--with"];
+        assert!(compare_fault(&[&two[..], &["c.sasl=none"]].concat()).contains("no --target c"));
+        assert!(
+            compare_fault(&[&two[..], &["a.colour=red"]].concat()).contains("no option colour")
+        );
+        assert!(compare_fault(&[&two[..], &["a"]].concat()).contains("NAME.KEY=VALUE"));
+        let stranger = [&two[..4], &["--baseline", "c"]].concat();
+        assert!(compare_fault(&stranger).contains("there is no --target c=HOST:PORT"));
+    }
+
+    #[test]
+    fn a_rate_is_a_number_or_max() {
+        for rate in ["0", "-1", "fast", "10000001"] {
+            let rate = format!("--rate={rate}");
+            let arguments = [
+                "run", "--target", "h:1", "--mode", "ping", "--topic", "t", &rate,
+            ];
+            assert!(fault(&arguments).contains("or max"), "{rate}");
+        }
+    }
+
+    #[test]
+    fn targets_of_a_comparison_get_their_own_login() {
+        let own = [
+            "--target",
+            "a=h:1",
+            "--target",
+            "b=h:2",
+            "--with",
+            "b.token-file=/t",
+        ];
+        let arguments = Arguments::try_parse_from([&["loadgen", "compare"], LOAD, &own].concat());
+        let Command::Compare(compare) = arguments.unwrap().command else {
+            unreachable!()
+        };
+        let comparison = compare.check().unwrap();
+        assert_eq!(comparison.targets[0].credential, Credential::None);
+        assert_eq!(
+            comparison.targets[1].credential,
+            Credential::TokenFile("/t".into())
+        );
+    }
+}
