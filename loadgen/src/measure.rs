@@ -22,6 +22,8 @@ pub struct Measured {
     pub failed_count: u64,
     /// Due, and not answered (or not even sent) when the run was given up.
     pub unanswered_count: u64,
+    /// Connections whose writes want no answer (acks 0), and that did not answer the question behind the last of them.
+    pub unconfirmed_count: u64,
     pub records_count: u64,
     /// Bytes of record batches acknowledged or delivered.
     pub record_bytes: u64,
@@ -54,6 +56,7 @@ impl Measured {
             answered_count: 0,
             failed_count: 0,
             unanswered_count: 0,
+            unconfirmed_count: 0,
             records_count: 0,
             record_bytes: 0,
             wire_bytes: 0,
@@ -113,6 +116,7 @@ impl Measured {
         self.answered_count += other.answered_count;
         self.failed_count += other.failed_count;
         self.unanswered_count += other.unanswered_count;
+        self.unconfirmed_count += other.unconfirmed_count;
         self.records_count += other.records_count;
         self.record_bytes += other.record_bytes;
         self.wire_bytes += other.wire_bytes;

@@ -42,7 +42,7 @@ pub enum Credential {
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// One batch to one partition, acknowledged by all in-sync replicas.
+    /// One batch to one partition, acknowledged as [`Plan::acks`] says.
     Produce,
     /// A Fetch of what comes next in one partition; at its end it begins anew.
     Consume,
@@ -56,6 +56,27 @@ impl Mode {
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::Ping => "ping",
+        }
+    }
+}
+
+/// Whose word a Produce waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// Nobody's: there is no answer, and what is measured is the way into the socket.
+    None,
+    Leader,
+    /// All in-sync replicas.
+    All,
+}
+
+impl Acks {
+    /// As Kafka writes it.
+    pub(crate) fn wire(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
         }
     }
 }
@@ -74,6 +95,8 @@ pub enum Pace {
 pub struct Plan {
     pub mode: Mode,
     pub topic: String,
+    /// Of what is produced.
+    pub acks: Acks,
     pub pace: Pace,
     pub duration: Duration,
     /// How long after the last intended time answers are waited for.
@@ -117,4 +140,38 @@ pub enum Payload {
 pub enum Progress {
     EverySecond,
     Silent,
+}
+
+/// What reports say of a plan.
+pub(crate) fn plan_line(plan: &Plan) -> String {
+    let pace = match plan.pace {
+        Pace::PerSecond(rate) => format!("{rate} requests/s intended (open loop)"),
+        Pace::Saturate => format!(
+            "as fast as answers return, {} in flight each (closed loop)",
+            plan.in_flight_max
+        ),
+    };
+    let what = match plan.mode {
+        Mode::Produce => format!(
+            ", {} x {} bytes a batch{}",
+            plan.records_per_batch,
+            plan.record_bytes,
+            acks_words(plan.acks)
+        ),
+        Mode::Consume => format!(", {} bytes a Fetch", plan.fetch_bytes),
+        Mode::Ping => String::new(),
+    };
+    let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
+    format!(
+        "{mode}: {pace}{what}, {} connections, {seconds} s",
+        plan.connections_count
+    )
+}
+
+fn acks_words(acks: Acks) -> &'static str {
+    match acks {
+        Acks::None => ", acks 0 (never answered: latencies are those of the send)",
+        Acks::Leader => ", acks 1",
+        Acks::All => "",
+    }
 }

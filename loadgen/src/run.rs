@@ -5,7 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::drive::{Driven, Shared, drive};
+use crate::drive::{Shared, drive};
+use crate::driven::Driven;
 use crate::measure::{Measured, Progressed};
 use crate::plan::Progress;
 use crate::schedule::Schedule;

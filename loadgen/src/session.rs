@@ -191,13 +191,18 @@ impl Session<'_> {
         }
     }
 
+    /// A Metadata request for one topic as a frame.
+    pub(crate) fn metadata_frame(&self, topic: &str) -> Result<Vec<u8>, Error> {
+        let version = self.version("Metadata", api::METADATA, 4, 9)?;
+        let mut frame = Vec::new();
+        let request = metadata_request(topic);
+        encode_request_frame(version, 0, Some(CLIENT_ID), &request, &mut frame)
+            .map_err(|_| Error::GeneratorBroken)?;
+        Ok(frame)
+    }
+
     fn leaders_now(&mut self, topic: &str) -> Result<Result<Vec<Leader>, ErrorCode>, Error> {
-        let request = MetadataRequest::default()
-            .with_allow_auto_topic_creation(false)
-            .with_topics(Some(vec![
-                MetadataRequestTopic::default().with_name(Some(name(topic))),
-            ]));
-        let response: MetadataResponse = self.call("Metadata", 4, 9, &request)?;
+        let response: MetadataResponse = self.call("Metadata", 4, 9, &metadata_request(topic))?;
         let Some(found) = response.topics.first() else {
             return Ok(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
         };
@@ -412,6 +417,14 @@ impl Session<'_> {
             code,
         }
     }
+}
+
+fn metadata_request(topic: &str) -> MetadataRequest {
+    MetadataRequest::default()
+        .with_allow_auto_topic_creation(false)
+        .with_topics(Some(vec![
+            MetadataRequestTopic::default().with_name(Some(name(topic))),
+        ]))
 }
 
 pub(crate) fn name(topic: &str) -> TopicName {

@@ -12,7 +12,7 @@ use sluice_kafka::{ErrorCode, Malformed, api};
 
 use crate::records::batch;
 use crate::session::{CLIENT_ID, OffsetAt, Session, name};
-use crate::{Error, Mode, Plan};
+use crate::{Acks, Error, Mode, Plan};
 
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 /// How long a consumer's Fetch may wait at the end of the log.
@@ -26,6 +26,8 @@ pub(crate) enum Workload {
         version: i16,
         records: u64,
         batch_bytes: u64,
+        /// Without acks: a question that is answered.
+        confirm_frame: Option<Vec<u8>>,
     },
     Consume(Consume),
     /// The same empty Fetch over and over.
@@ -69,10 +71,14 @@ impl Workload {
             let count = plan.records_per_batch;
             let batch = batch(&plan.shape(), count, timestamp_ms, seed)?;
             return Ok(Self::Produce {
-                frame: produce_frame(&plan.topic, partition, version, batch.clone())?,
+                frame: produce_frame(plan, partition, version, batch.clone())?,
                 version,
                 records: count as u64,
                 batch_bytes: batch.len() as u64,
+                confirm_frame: match plan.acks {
+                    Acks::None => Some(session.metadata_frame(&plan.topic)?),
+                    Acks::Leader | Acks::All => None,
+                },
             });
         }
         let version = session.version("Fetch", api::FETCH, 11, 12)?;
@@ -109,16 +115,32 @@ impl Workload {
 
     /// Appends the next request.
     pub(crate) fn encode(&self, correlation_id: i32, out: &mut Vec<u8>) -> Result<(), Error> {
-        let at = out.len();
         match self {
             Self::Produce { frame, .. } | Self::Ping { frame, .. } => {
-                out.extend_from_slice(frame);
-                if let Some(frame) = out.get_mut(at..) {
-                    set_request_correlation_id(frame, correlation_id);
-                }
+                append_request(frame, correlation_id, out);
                 Ok(())
             }
             Self::Consume(consume) => consume.encode(correlation_id, FETCH_WAIT_MS, out),
+        }
+    }
+
+    /// A question that the target answers once it has read every write before it; `None` where writes are answered.
+    pub(crate) fn confirm_frame(&self) -> Option<&[u8]> {
+        match self {
+            Self::Produce { confirm_frame, .. } => confirm_frame.as_deref(),
+            Self::Consume(_) | Self::Ping { .. } => None,
+        }
+    }
+
+    /// What a write comes to that nobody answers, once it has left.
+    pub(crate) fn left(&self) -> Answer {
+        match self {
+            Self::Produce {
+                records,
+                batch_bytes,
+                ..
+            } => Answer::delivered(*records, *batch_bytes),
+            Self::Consume(_) | Self::Ping { .. } => Answer::delivered(0, 0),
         }
     }
 
@@ -240,8 +262,17 @@ fn fetched(
     }
 }
 
+/// Appends a prepared frame under its own correlation id.
+pub(crate) fn append_request(frame: &[u8], correlation_id: i32, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(frame);
+    if let Some(frame) = out.get_mut(at..) {
+        set_request_correlation_id(frame, correlation_id);
+    }
+}
+
 fn produce_frame(
-    topic: &str,
+    plan: &Plan,
     partition: i32,
     version: i16,
     batch: Bytes,
@@ -250,11 +281,11 @@ fn produce_frame(
         .with_index(partition)
         .with_records(Some(batch));
     let request = ProduceRequest::default()
-        .with_acks(-1)
+        .with_acks(plan.acks.wire())
         .with_timeout_ms(PRODUCE_TIMEOUT_MS)
         .with_topic_data(vec![
             TopicProduceData::default()
-                .with_name(name(topic))
+                .with_name(name(&plan.topic))
                 .with_partition_data(vec![partition]),
         ]);
     let mut frame = Vec::new();

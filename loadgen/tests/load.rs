@@ -13,7 +13,7 @@ use responder::{Faults, Responder};
 use short::plan;
 use sluice_kafka::ErrorCode;
 use sluice_loadgen::compare::Comparison;
-use sluice_loadgen::{Credential, Error, Measured, Mode, Pace, Plan, Target, run};
+use sluice_loadgen::{Acks, Credential, Error, Measured, Mode, Pace, Plan, Target, run};
 
 const STALL: Duration = Duration::from_millis(300);
 
@@ -120,6 +120,57 @@ fn errors_that_kafka_answers_are_counted_by_code() {
     assert_eq!(
         (*count, words.as_str()),
         (1, "TOPIC_AUTHORIZATION_FAILED (29)")
+    );
+}
+
+#[test]
+fn the_target_is_told_whose_word_a_write_waits_for() {
+    for (acks, wire) in [(Acks::None, 0), (Acks::Leader, 1), (Acks::All, -1)] {
+        let responder = Responder::start(Faults {
+            acks: Some(wire),
+            ..Faults::default()
+        });
+        let plan = Plan {
+            acks,
+            connections_count: 3,
+            records_per_batch: 2,
+            ..plan(Mode::Produce, 100)
+        };
+        let measured = run(&target(&responder), &plan).unwrap();
+        assert_eq!(
+            (measured.answered_count, measured.records_count),
+            (100, 200),
+            "{acks:?}"
+        );
+        assert_eq!(measured.latency_ns.len(), 100);
+        // Nothing is left on the way: without acks, the answer to what followed the last write says so.
+        assert_eq!(responder.served_count(), 100, "{acks:?}");
+        assert_eq!(measured.unconfirmed_count, 0);
+    }
+}
+
+#[test]
+fn writes_without_acks_that_are_refused_or_never_read_do_not_pass_for_taken() {
+    let refusing = Responder::start(Faults {
+        acks: Some(1),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        acks: Acks::None,
+        grace: Duration::from_millis(200),
+        ..plan(Mode::Produce, 50)
+    };
+    let refused = run(&target(&refusing), &plan).unwrap_err().to_string();
+    assert!(refused.contains("--acks 1 shows the error"), "{refused}");
+    // The sixth write holds up all behind it for longer than the run waits.
+    let stalled = Responder::start(Faults {
+        stall: Some((5, Duration::from_secs(30))),
+        ..Faults::default()
+    });
+    let measured = run(&target(&stalled), &plan).unwrap();
+    assert_eq!(
+        (measured.answered_count, measured.unconfirmed_count),
+        (50, 1)
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use short::{TOPIC, plan};
 use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
-use sluice_loadgen::{Credential, Mode, Payload, Plan, Shape, Target, run};
+use sluice_loadgen::{Acks, Credential, Mode, Payload, Plan, Shape, Target, run};
 
 #[test]
 fn acknowledges_what_is_produced_on_every_partition() {
@@ -24,6 +24,22 @@ fn acknowledges_what_is_produced_on_every_partition() {
         (300, 900)
     );
     assert!(measured.errors.is_empty(), "{:?}", measured.errors);
+}
+
+#[test]
+fn takes_writes_that_want_no_answer() {
+    let sink = sink();
+    let plan = Plan {
+        acks: Acks::None,
+        connections_count: 6,
+        record_bytes: 100_000,
+        ..plan(Mode::Produce, 300)
+    };
+    let measured = run(&target(&sink), &plan).unwrap();
+    assert_eq!(
+        (measured.answered_count, measured.unconfirmed_count),
+        (300, 0)
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{argument, within};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
-use crate::plan::{Mode, Pace, Payload, Plan, Progress};
+use crate::plan::{Acks, Mode, Pace, Payload, Plan, Progress};
 use crate::{Codec, Error};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,6 +14,25 @@ pub enum ModeName {
     Produce,
     Consume,
     Ping,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AcksName {
+    #[value(name = "0")]
+    None,
+    #[value(name = "1")]
+    Leader,
+    All,
+}
+
+impl From<AcksName> for Acks {
+    fn from(acks: AcksName) -> Self {
+        match acks {
+            AcksName::None => Self::None,
+            AcksName::Leader => Self::Leader,
+            AcksName::All => Self::All,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,6 +90,10 @@ pub struct Load {
     /// Bytes of each record's key; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub key_bytes: usize,
+    /// Whose word a Produce waits for: all in-sync replicas, the leader (1), nobody (0). With 0 no answer comes: latency is
+    /// the time until the request is in the socket, and a question behind the last write tells whether all was taken.
+    #[arg(long, value_enum, default_value_t = AcksName::All)]
+    pub acks: AcksName,
     /// How batches are compressed.
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub compression: Compression,
@@ -107,6 +130,11 @@ impl Load {
         if self.topic.is_empty() || self.topic.len() > 249 {
             return argument("--topic: a name of 1 to 249 characters".to_owned());
         }
+        if self.acks != AcksName::All && self.mode != ModeName::Produce {
+            return argument(
+                "--acks: only what produces is acknowledged; use it with --mode produce".to_owned(),
+            );
+        }
         Ok(Plan {
             mode: match self.mode {
                 ModeName::Produce => Mode::Produce,
@@ -114,6 +142,7 @@ impl Load {
                 ModeName::Ping => Mode::Ping,
             },
             topic: self.topic.clone(),
+            acks: self.acks.into(),
             pace,
             duration: Duration::from_secs(self.seconds),
             grace: Duration::from_secs(self.grace_seconds),

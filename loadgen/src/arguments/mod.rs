@@ -11,7 +11,7 @@ use crate::watch::Watched;
 use crate::{Error, report, sink};
 pub use access::{Access, Mechanism};
 pub use compare::Compare;
-pub use load::{Compression, Load, ModeName};
+pub use load::{AcksName, Compression, Load, ModeName};
 
 /// Open-loop load for Kafka, and a comparison of two ways to the same cluster.
 #[derive(Debug, Parser)]
@@ -151,6 +151,7 @@ mod tests {
         assert!(run_fault(&["--connections", "0"]).contains("from 1 to"));
         assert!(run_fault(&["--threads", "2"]).contains("--threads 2: it must be from 1 to 1"));
         assert!(run_fault(&["--watch", "gateway"]).contains("NAME=PID"));
+        assert!(run_fault(&["--acks", "1"]).contains("--mode produce"));
         assert!(run_fault(&["--username", "a"]).contains("password-file"));
         assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
         assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));

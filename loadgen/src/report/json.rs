@@ -9,10 +9,10 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use serde_json::{Map, Value, json};
 
 use super::machine::machine;
-use super::text::plan_line;
 use super::{Process, QUANTILES};
 use crate::compare::{Compared, Comparison};
 use crate::measure::Measured;
+use crate::plan::plan_line;
 use crate::{Pace, Plan, Target};
 
 pub(super) fn run_json(
@@ -127,6 +127,7 @@ fn measured_json(measured: &Measured) -> Value {
         "answered": measured.answered_count,
         "failed": measured.failed_count,
         "unanswered": measured.unanswered_count,
+        "unconfirmed_connections": measured.unconfirmed_count,
         "records": measured.records_count,
         "record_bytes": measured.record_bytes,
         "wire_bytes": measured.wire_bytes,

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::{Process, QUANTILES, is_sound};
 use crate::compare::{Compared, Round, Spread, TargetRounds};
 use crate::measure::Measured;
-use crate::{Mode, Pace, Plan};
+use crate::plan::plan_line;
+use crate::{Plan, notes};
 
 pub(super) fn run_text(plan: &Plan, measured: &Measured, processes: &[Process]) -> String {
     let mut text = format!("{}\n", plan_line(plan));
@@ -13,7 +14,7 @@ pub(super) fn run_text(plan: &Plan, measured: &Measured, processes: &[Process]) 
     let unanswered = measured.unanswered_count;
     line(
         &mut text,
-        "answered",
+        notes::answered_name(plan),
         &format!("{answered}, {failed} failed, {unanswered} unanswered"),
     );
     let rate = measured.answered_per_second();
@@ -36,6 +37,7 @@ pub(super) fn run_text(plan: &Plan, measured: &Measured, processes: &[Process]) 
         "sent late p99",
         &format!("{late:.0} us (contained in the latencies)"),
     );
+    notes::notes(plan, measured, |name, value| line(&mut text, name, value));
     for (code, (count, words)) in &measured.errors {
         line(
             &mut text,
@@ -236,29 +238,6 @@ fn spread_text(spread: Spread, digits: usize) -> String {
     }
     let Spread { median, min, max } = spread;
     format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
-}
-
-pub(super) fn plan_line(plan: &Plan) -> String {
-    let pace = match plan.pace {
-        Pace::PerSecond(rate) => format!("{rate} requests/s intended (open loop)"),
-        Pace::Saturate => format!(
-            "as fast as answers return, {} in flight each (closed loop)",
-            plan.in_flight_max
-        ),
-    };
-    let what = match plan.mode {
-        Mode::Produce => format!(
-            ", {} x {} bytes a batch",
-            plan.records_per_batch, plan.record_bytes
-        ),
-        Mode::Consume => format!(", {} bytes a Fetch", plan.fetch_bytes),
-        Mode::Ping => String::new(),
-    };
-    let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
-    format!(
-        "{mode}: {pace}{what}, {} connections, {seconds} s",
-        plan.connections_count
-    )
 }
 
 fn line(text: &mut String, name: &str, value: &str) {

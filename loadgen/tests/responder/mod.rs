@@ -50,6 +50,8 @@ pub(crate) struct Faults {
     pub(crate) close: Option<u64>,
     /// From this request on nothing is answered.
     pub(crate) silence: Option<u64>,
+    /// A Produce with other acks than these closes the connection.
+    pub(crate) acks: Option<i16>,
     /// Only PLAIN with this user name and password may do more than ask for versions.
     pub(crate) login: Option<(&'static str, &'static str)>,
 }
@@ -159,6 +161,15 @@ impl Connection {
                 && at == number
             {
                 error = code;
+            }
+        }
+        if header.api_key == api::PRODUCE {
+            let acks = ProduceRequest::parse(&frame, &header).unwrap().acks;
+            if self.faults.acks.is_some_and(|wanted| wanted != acks) {
+                return None;
+            }
+            if acks == 0 {
+                return Some(());
             }
         }
         let out = self.answer(&frame, &header, error);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_loadgen::{Codec, Credential, Mode, Pace, Payload, Plan, Progress, Target};
+use sluice_loadgen::{Acks, Codec, Credential, Mode, Pace, Payload, Plan, Progress, Target};
 
 pub(crate) const TOPIC: &str = "orders";
 
@@ -21,6 +21,7 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
     Plan {
         mode,
         topic: TOPIC.to_owned(),
+        acks: Acks::All,
         pace: Pace::PerSecond(rate),
         duration: Duration::from_secs(1),
         grace: Duration::from_secs(20),
