@@ -16,7 +16,8 @@ use crate::{Error, Plan};
 /// What the threads of one run share.
 pub(crate) struct Shared {
     pub(crate) start: Instant,
-    pub(crate) progressed: Progressed,
+    /// By part, as results are.
+    pub(crate) progressed: Vec<Progressed>,
     /// One thread failed, the others need not go on.
     pub(crate) abandoned: AtomicBool,
 }
@@ -29,19 +30,20 @@ pub(crate) fn drive(
     mut connections: Vec<Driven>,
     plan: &Plan,
     shared: &Shared,
-) -> Result<Measured, Error> {
+) -> Result<Vec<Measured>, Error> {
     // The default slack of 50 us would show in every latency below a millisecond.
     set_current_timer_slack(NonZeroU64::new(1))
         .map_err(|errno| system("to set the timer slack", errno))?;
     std::thread::sleep(shared.start.saturating_duration_since(Instant::now()));
-    let mut measured = Measured::new();
+    let mut parts: Vec<Measured> = shared.progressed.iter().map(|_| Measured::new()).collect();
     let give_up_ns = nanoseconds(plan.duration.saturating_add(plan.grace));
     loop {
         let mut now_ns = since(shared.start);
         let mut finished = true;
         for connection in &mut connections {
-            connection.send_due(now_ns, &mut measured, shared)?;
-            connection.flush(&mut measured, shared)?;
+            let measured = &mut parts[connection.part];
+            connection.send_due(now_ns, measured, shared)?;
+            connection.flush(measured, shared)?;
             now_ns = since(shared.start);
             finished &= connection.is_finished(now_ns);
         }
@@ -54,15 +56,17 @@ pub(crate) fn drive(
             .zip(readable)
             .filter(|(_, readable)| *readable)
         {
-            connection.receive(&mut measured, shared)?;
+            connection.receive(&mut parts[connection.part], shared)?;
         }
     }
     let now_ns = since(shared.start);
     for connection in &mut connections {
-        connection.give_up(now_ns, &mut measured);
+        connection.give_up(now_ns, &mut parts[connection.part]);
     }
-    measured.elapsed = measured.elapsed.max(plan.duration);
-    Ok(measured)
+    for measured in &mut parts {
+        measured.elapsed = measured.elapsed.max(plan.duration);
+    }
+    Ok(parts)
 }
 
 /// Waits until something can be read or written or the next request is due; says which connections have news.

@@ -14,7 +14,8 @@ use crate::measure::Measured;
 use crate::schedule::{Next, Schedule};
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::workload::{Workload, append_request};
+use crate::tracing::{Side, Tracing};
+use crate::workload::{FETCH_WAIT_MS, Workload, append_request};
 use crate::{Error, Plan};
 
 /// What a broken connection interrupted.
@@ -22,6 +23,9 @@ const DURING: &str = "the run";
 
 /// A connection under load.
 pub(crate) struct Driven {
+    /// Of the results of a run, the one that counts it.
+    pub(crate) part: usize,
+    tracing: Option<Tracing>,
     target: String,
     address: String,
     stream: Stream,
@@ -67,6 +71,8 @@ impl Driven {
         workload: Workload,
         schedule: Schedule,
         plan: &Plan,
+        part: usize,
+        tracing: Option<Tracing>,
     ) -> Result<Self, Error> {
         session
             .stream
@@ -76,6 +82,8 @@ impl Driven {
                 source,
             })?;
         Ok(Self {
+            part,
+            tracing,
             target: session.target_name(),
             address: session.address,
             stream: session.stream,
@@ -104,7 +112,7 @@ impl Driven {
         shared: &Shared,
     ) -> Result<(), Error> {
         while self.may_send()
-            && let Next::Due { intended_ns } = self.schedule.next(now_ns)
+            && let Next::Due { intended_ns } = self.next(now_ns)
         {
             self.schedule.take();
             let correlation_id = self.correlation_id();
@@ -121,7 +129,9 @@ impl Driven {
                 intended_ns,
                 end_bytes: self.encoded_bytes,
             });
-            shared.progressed.sent.fetch_add(1, Ordering::Relaxed);
+            shared.progressed[self.part]
+                .sent
+                .fetch_add(1, Ordering::Relaxed);
         }
         if self.confirmation == Confirmation::Outstanding
             && self.in_flight.is_empty()
@@ -139,7 +149,23 @@ impl Driven {
 
     /// What the schedule says of the next request.
     pub(crate) fn next(&self, now_ns: u64) -> Next {
-        self.schedule.next(now_ns)
+        let scheduled = self.schedule.next(now_ns);
+        let tracing = self.tracing.as_ref();
+        let reader = tracing.and_then(|tracing| Some((tracing, tracing.not_before_ns()?)));
+        let Some((tracing, not_before_ns)) = reader else {
+            return scheduled;
+        };
+        if scheduled == Next::Finished && tracing.board.is_settled(tracing.partition) {
+            Next::Finished
+        } else if now_ns < not_before_ns {
+            Next::Later {
+                intended_ns: not_before_ns,
+            }
+        } else {
+            Next::Due {
+                intended_ns: now_ns,
+            }
+        }
     }
 
     pub(crate) fn stream(&self) -> &Stream {
@@ -157,13 +183,21 @@ impl Driven {
             && self.out.len() - self.out_written < OUT_BYTES_MAX
     }
 
-    pub(crate) fn is_finished(&self, now_ns: u64) -> bool {
-        self.in_flight.is_empty()
-            && self.schedule.next(now_ns) == Next::Finished
+    pub(crate) fn is_finished(&mut self, now_ns: u64) -> bool {
+        let finished = self.in_flight.is_empty()
+            && self.next(now_ns) == Next::Finished
             && matches!(
                 self.confirmation,
                 Confirmation::Needless | Confirmation::Confirmed
-            )
+            );
+        if let Some(tracing) = &mut self.tracing
+            && finished
+            && tracing.side == Side::Writer
+        {
+            tracing.board.writer_ended();
+            tracing.side = Side::Ended;
+        }
+        finished
     }
 
     pub(crate) fn has_output(&self) -> bool {
@@ -191,7 +225,12 @@ impl Driven {
         {
             measured.elapsed = measured.elapsed.max(Duration::from_nanos(now_ns));
             let latency_ns = now_ns.saturating_sub(sent.intended_ns);
-            measured.answer(self.workload.left(), now_ns, latency_ns, &shared.progressed);
+            measured.answer(
+                self.workload.left(),
+                now_ns,
+                latency_ns,
+                &shared.progressed[self.part],
+            );
         }
     }
 
@@ -289,17 +328,30 @@ impl Driven {
                 return Err(self.malformed(format!("correlation id {correlation_id} out of turn")));
             };
             let now_ns = since(shared.start);
-            let answer = match self.workload.answered(frame) {
+            let batch_at = |offset| {
+                if let Some(tracing) = &self.tracing {
+                    tracing.batch_at(offset, sent.intended_ns, now_ns);
+                }
+            };
+            let answer = match self.workload.answered(frame, batch_at) {
                 Ok(answer) => answer,
                 Err(error) => return Err(self.malformed(error.to_string())),
             };
+            if let Some(Tracing {
+                side: Side::Reader { not_before_ns } | Side::Follower { not_before_ns },
+                ..
+            }) = &mut self.tracing
+                && answer.records == 0
+            {
+                *not_before_ns = sent.intended_ns + FETCH_WAIT_MS as u64 * 1_000_000;
+            }
             measured.wire_bytes += frame_bytes as u64;
             measured.elapsed = measured.elapsed.max(Duration::from_nanos(now_ns));
             measured.answer(
                 answer,
                 now_ns,
                 now_ns.saturating_sub(sent.intended_ns),
-                &shared.progressed,
+                &shared.progressed[self.part],
             );
             self.input_from += frame_bytes;
         }
@@ -316,7 +368,9 @@ impl Driven {
             measured.unconfirmed_count += 1;
         }
         // What was due and never left counts, too: leaving it out would flatter the target.
-        while let Next::Due { intended_ns } = self.schedule.next(now_ns) {
+        let tracing = self.tracing.as_ref();
+        let follows = tracing.is_some_and(|tracing| tracing.not_before_ns().is_some());
+        while !follows && let Next::Due { intended_ns } = self.schedule.next(now_ns) {
             self.schedule.take();
             measured.give_up(now_ns, now_ns.saturating_sub(intended_ns));
         }

@@ -17,6 +17,9 @@ pub const READS_PER_TURN_MAX: usize = 4;
 /// Connections of one run.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+/// Batches of one partition that were written and not seen yet, or seen and not yet answered for.
+pub const TRACED_MAX: usize = 100_000;
+
 /// Requests sent and not yet answered on one connection.
 pub const IN_FLIGHT_MAX: usize = 10_000;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use sluice_kafka::ErrorCode;
 
+use crate::end_to_end::EndToEnd;
 use crate::error::code_text;
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
 use crate::series::{Counts, Series};
@@ -39,6 +40,17 @@ pub struct Measured {
     pub errors: BTreeMap<i16, (u64, String)>,
     /// The same second by second.
     pub series: Series,
+    /// Readers that follow what the same run writes: how late batches reached them.
+    pub end_to_end: Option<Box<EndToEnd>>,
+    /// What connections of other kinds did in the same run. These are in no figure above.
+    pub beside: Vec<Part>,
+}
+
+/// The result of connections of one kind.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub name: &'static str,
+    pub measured: Measured,
 }
 
 /// What progress lines show; written by the threads of a run.
@@ -65,6 +77,8 @@ impl Measured {
             send_delay_ns: histogram(),
             errors: BTreeMap::new(),
             series: Series::new(),
+            end_to_end: None,
+            beside: Vec::new(),
         }
     }
 
@@ -125,9 +139,32 @@ impl Measured {
         let _ = self.latency_ns.add(&other.latency_ns);
         let _ = self.send_delay_ns.add(&other.send_delay_ns);
         self.series.add(other.series);
+        if let Some(found) = other.end_to_end {
+            let all = self
+                .end_to_end
+                .get_or_insert_with(|| Box::new(EndToEnd::new()));
+            let _ = all.latency_ns.add(&found.latency_ns);
+            all.unseen_count += found.unseen_count;
+        }
+        for part in other.beside {
+            match self.beside.iter_mut().find(|own| own.name == part.name) {
+                Some(own) => own.measured.add(part.measured),
+                None => self.beside.push(part),
+            }
+        }
         for (code, (count, text)) in other.errors {
             self.count_error(code, count, text);
         }
+    }
+
+    /// Whether every request of every kind came to a good end.
+    pub fn is_sound(&self) -> bool {
+        let unseen_count = self
+            .end_to_end
+            .as_ref()
+            .map_or(0, |found| found.unseen_count);
+        self.failed_count + self.unanswered_count + self.unconfirmed_count + unseen_count == 0
+            && self.beside.iter().all(|part| part.measured.is_sound())
     }
 
     /// Every request that was due.
@@ -162,7 +199,7 @@ impl Measured {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     // The bounds are constants that hdrhistogram accepts; three digits cost about 0.2 MB each.
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("constant bounds")
 }

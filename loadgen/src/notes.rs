@@ -1,19 +1,31 @@
-//! Lines of a report that only some runs have.
+//! What a report says that only some runs have.
 
+use serde_json::{Map, Value, json};
+
+use crate::end_to_end::EndToEnd;
 use crate::measure::Measured;
+use crate::plan::ReadFrom;
 use crate::{Acks, Mode, Plan};
+
+const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+    ("max", 1.0),
+];
 
 /// What the requests are counted as that came to a good end.
 pub(crate) fn answered_name(plan: &Plan) -> &'static str {
-    match (plan.mode, plan.acks) {
-        (Mode::Produce, Acks::None) => "sent",
+    match plan.acks {
+        Acks::None if plan.mode.produces() => "sent",
         _ => "answered",
     }
 }
 
-/// Calls `line` with the name and the words of each.
+/// Calls `line` with the name and the words of each further line.
 pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str, &str)) {
-    if plan.mode == Mode::Produce && plan.acks == Acks::None {
+    if plan.mode.produces() && plan.acks == Acks::None {
         let words = match measured.unconfirmed_count {
             0 => "by an answer to what followed the last write on each connection".to_owned(),
             count => format!(
@@ -22,4 +34,91 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
         };
         line("all was read", &words);
     }
+    if let Some(name) = plan
+        .mode
+        .part_names()
+        .first()
+        .filter(|_| plan.mode.has_parts())
+    {
+        line("above", &format!("the {name}; beside them:"));
+    }
+    for part in &measured.beside {
+        let (name, found) = (part.name, &part.measured);
+        let rate = found.answered_per_second();
+        let megabytes = found.record_mb_per_second();
+        line(
+            name,
+            &format!(
+                "{} answered, {} failed, {} unanswered; {rate:.1} requests/s, {megabytes:.2} MB/s of records",
+                found.answered_count, found.failed_count, found.unanswered_count
+            ),
+        );
+        let follows = matches!(
+            plan.mode,
+            Mode::Mixed {
+                from: ReadFrom::End,
+                ..
+            }
+        );
+        if !follows {
+            let quantile = |quantile| found.latency_us(quantile);
+            line(&format!("{name} latency"), &quantiles(quantile));
+        }
+        for (code, (count, words)) in &found.errors {
+            line(
+                &format!("{name} error {code}"),
+                &format!("{count} times: {words}"),
+            );
+        }
+        if let Some(found) = &found.end_to_end {
+            line("end to end", &end_to_end(plan, found));
+        }
+    }
+}
+
+fn end_to_end(plan: &Plan, found: &EndToEnd) -> String {
+    let seen = found.latency_ns.len();
+    if plan.acks == Acks::None {
+        return "not measured: without acks no answer names the offset that a batch got".to_owned();
+    }
+    if seen == 0 {
+        let advice = "is the target a sink? It keeps nothing; say --readers-from start";
+        return format!(
+            "readers saw none of {} batches; {advice}",
+            found.unseen_count
+        );
+    }
+    let quantile = |quantile| found.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
+    let all = seen + found.unseen_count;
+    format!(
+        "{}, of {seen} batches; {} of {all} not seen",
+        quantiles(quantile),
+        found.unseen_count
+    )
+}
+
+fn quantiles(at: impl Fn(f64) -> f64) -> String {
+    let texts = QUANTILES.map(|(name, quantile)| format!("{name} {:.0}", at(quantile)));
+    format!("{} us", texts.join(", "))
+}
+
+/// Results of connections of other kinds, by name.
+pub(crate) fn beside_json(measured: &Measured, json: impl Fn(&Measured) -> Value) -> Value {
+    let parts = measured.beside.iter();
+    let parts = parts.map(|part| (part.name.to_owned(), json(&part.measured)));
+    Value::Object(parts.collect())
+}
+
+pub(crate) fn end_to_end_json(measured: &Measured) -> Value {
+    let Some(found) = &measured.end_to_end else {
+        return Value::Null;
+    };
+    let latency: Map<String, Value> = QUANTILES
+        .iter()
+        .map(|(name, quantile)| {
+            let us = found.latency_ns.value_at_quantile(*quantile) as f64 / 1e3;
+            ((*name).to_owned(), json!(us))
+        })
+        .collect();
+    json!({"seen": found.latency_ns.len(), "unseen": found.unseen_count, "latency_us": latency})
 }

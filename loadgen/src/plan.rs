@@ -48,6 +48,20 @@ pub enum Mode {
     Consume,
     /// A Fetch at the partition's end that waits for nothing: the shortest round trip that policy decides about.
     Ping,
+    /// Produce, and beside it connections that read the same topic.
+    Mixed {
+        readers_count: usize,
+        from: ReadFrom,
+    },
+}
+
+/// Where readers begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// With the first record; at the end they begin anew.
+    Start,
+    /// With what is written from now on.
+    End,
 }
 
 impl Mode {
@@ -56,6 +70,33 @@ impl Mode {
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::Ping => "ping",
+            Self::Mixed { .. } => "mixed",
+        }
+    }
+
+    /// What reports call the connections with the load and those beside them.
+    pub(crate) fn part_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Produce | Self::Consume | Self::Ping => &["load"],
+            Self::Mixed { .. } => &["producers", "readers"],
+        }
+    }
+
+    /// Whether connections of other kinds stand beside those with the load.
+    pub(crate) fn has_parts(self) -> bool {
+        self.part_names().len() > 1
+    }
+
+    /// Whether the connections with the load write.
+    pub(crate) fn produces(self) -> bool {
+        matches!(self, Self::Produce | Self::Mixed { .. })
+    }
+
+    /// Connections beside those with the load.
+    pub(crate) fn beside_count(self) -> usize {
+        match self {
+            Self::Mixed { readers_count, .. } => readers_count,
+            Self::Produce | Self::Consume | Self::Ping => 0,
         }
     }
 }
@@ -152,7 +193,7 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
         ),
     };
     let what = match plan.mode {
-        Mode::Produce => format!(
+        Mode::Produce | Mode::Mixed { .. } => format!(
             ", {} x {} bytes a batch{}",
             plan.records_per_batch,
             plan.record_bytes,
@@ -161,9 +202,22 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
         Mode::Consume => format!(", {} bytes a Fetch", plan.fetch_bytes),
         Mode::Ping => String::new(),
     };
+    let beside = match plan.mode {
+        Mode::Mixed {
+            readers_count,
+            from,
+        } => {
+            let from = match from {
+                ReadFrom::Start => "what was there",
+                ReadFrom::End => "what is written",
+            };
+            format!(" and beside them {readers_count} that read {from},")
+        }
+        Mode::Produce | Mode::Consume | Mode::Ping => String::new(),
+    };
     let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
     format!(
-        "{mode}: {pace}{what}, {} connections, {seconds} s",
+        "{mode}: {pace}{what}, {} connections,{beside} {seconds} s",
         plan.connections_count
     )
 }

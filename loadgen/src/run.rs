@@ -1,34 +1,55 @@
 //! One run against one target: set up, drive, add up.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::drive::{Shared, drive};
 use crate::driven::Driven;
-use crate::measure::{Measured, Progressed};
+use crate::measure::{Measured, Part, Progressed};
 use crate::plan::Progress;
-use crate::schedule::Schedule;
+use crate::prepare::{Prepared, prepare};
 use crate::session::Door;
-use crate::workload::Workload;
 use crate::{Error, Plan, Target};
 
 /// Between the last preparation and the first intended time.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// Puts the load of `plan` on `target`. The connections are spread over the partitions of the topic in turn, each to the
+/// Puts the load of `plan` on `target`. What connections of other kinds did stands beside the result. The connections are spread over the partitions of the topic in turn, each to the
 /// partition's leader by the address that the target advertises.
 ///
 /// # Errors
 /// Setting up failed, or a connection broke. Errors that Kafka answers are no error here: they are counted.
 pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
-    let connections = prepare(target, plan)?;
+    let Prepared { connections, board } = prepare(target, plan)?;
+    let names = plan.mode.part_names();
     let shared = Shared {
         start: Instant::now() + LEAD,
-        progressed: Progressed::default(),
+        progressed: names.iter().map(|_| Progressed::default()).collect(),
         abandoned: AtomicBool::new(false),
     };
+    let mut parts = run_threads(target, plan, connections, &shared)?;
+    if let (Some(board), Some(readers)) = (board.and_then(Arc::into_inner), parts.get_mut(1)) {
+        readers.end_to_end = Some(Box::new(board.found()));
+    }
+    let mut parts = names.iter().zip(parts);
+    let (_, mut measured) = parts.next().ok_or(Error::GeneratorBroken)?;
+    measured.beside = parts
+        .map(|(name, measured)| Part { name, measured })
+        .collect();
+    Ok(measured)
+}
+
+/// Runs the connections; the results by part.
+fn run_threads(
+    target: &Target,
+    plan: &Plan,
+    connections: Vec<Driven>,
+    shared: &Shared,
+) -> Result<Vec<Measured>, Error> {
     let mut shares: Vec<Vec<Driven>> = (0..plan.threads_count.max(1)).map(|_| Vec::new()).collect();
     for (index, connection) in connections.into_iter().enumerate() {
         let thread = index % shares.len();
@@ -37,7 +58,7 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     thread::scope(|scope| {
         let (results, finished) = channel();
         for share in shares {
-            let (results, shared) = (results.clone(), &shared);
+            let results = results.clone();
             scope.spawn(move || {
                 let result = drive(share, plan, shared);
                 if result.is_err() {
@@ -48,16 +69,21 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
             });
         }
         drop(results);
-        let (mut total, mut failure, mut second) = (Measured::new(), None, 1);
+        let mut total: Vec<Measured> = shared.progressed.iter().map(|_| Measured::new()).collect();
+        let (mut failure, mut second) = (None, 1);
         loop {
             let deadline = shared.start + Duration::from_secs(second);
             match finished.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Ok(measured)) => total.add(measured),
+                Ok(Ok(parts)) => {
+                    for (total, measured) in total.iter_mut().zip(parts) {
+                        total.add(measured);
+                    }
+                }
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     if plan.progress == Progress::EverySecond {
-                        show(target, second, &shared.progressed);
+                        show(target, plan, second, &shared.progressed);
                     }
                     second += 1;
                 }
@@ -85,40 +111,22 @@ pub fn create_topic(
     session.leaders(topic).map(drop)
 }
 
-fn prepare(target: &Target, plan: &Plan) -> Result<Vec<Driven>, Error> {
-    let door = Door::new(target)?;
-    let leaders = door.open(&target.address)?.leaders(&plan.topic)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let timestamp_ms = now.map_or(0, |now| now.as_millis() as i64);
-    let duration_ns = u64::try_from(plan.duration.as_nanos()).unwrap_or(u64::MAX);
-    let mut connections = Vec::with_capacity(plan.connections_count);
-    for index in 0..plan.connections_count {
-        let leader = &leaders[index % leaders.len()];
-        let mut session = door.open(&leader.address)?;
-        let partition = leader.partition;
-        let workload = Workload::prepare(
-            plan,
-            &mut session,
-            partition,
-            timestamp_ms,
-            index as u64 + 1,
-        )?;
-        let schedule = Schedule::new(plan.pace, index, plan.connections_count, duration_ns);
-        connections.push(Driven::new(session, workload, schedule, plan)?);
+fn show(target: &Target, plan: &Plan, second: u64, progressed: &[Progressed]) {
+    let mut text = format!("{}: {second} s", target.name);
+    for (name, progressed) in plan.mode.part_names().iter().zip(progressed) {
+        let answered = progressed.answered.load(Ordering::Relaxed);
+        let failed = progressed.failed.load(Ordering::Relaxed);
+        let sent = progressed.sent.load(Ordering::Relaxed);
+        let outstanding = sent.saturating_sub(answered + failed);
+        let megabytes = progressed.record_bytes.load(Ordering::Relaxed) as f64 / 1e6;
+        let lead = match plan.mode.has_parts() {
+            true => format!("; {name}: "),
+            false => ", ".to_owned(),
+        };
+        let _ = write!(
+            text,
+            "{lead}{answered} answered, {failed} failed, {outstanding} outstanding, {megabytes:.1} MB of records"
+        );
     }
-    Ok(connections)
-}
-
-fn show(target: &Target, second: u64, progressed: &Progressed) {
-    let answered = progressed.answered.load(Ordering::Relaxed);
-    let failed = progressed.failed.load(Ordering::Relaxed);
-    let outstanding = progressed
-        .sent
-        .load(Ordering::Relaxed)
-        .saturating_sub(answered + failed);
-    let megabytes = progressed.record_bytes.load(Ordering::Relaxed) as f64 / 1e6;
-    eprintln!(
-        "{name}: {second} s, {answered} answered, {failed} failed, {outstanding} outstanding, {megabytes:.1} MB of records",
-        name = target.name
-    );
+    eprintln!("{text}");
 }

@@ -12,11 +12,11 @@ use sluice_kafka::{ErrorCode, Malformed, api};
 
 use crate::records::batch;
 use crate::session::{CLIENT_ID, OffsetAt, Session, name};
-use crate::{Acks, Error, Mode, Plan};
+use crate::{Acks, Error, Plan};
 
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 /// How long a consumer's Fetch may wait at the end of the log.
-const FETCH_WAIT_MS: i32 = 100;
+pub(crate) const FETCH_WAIT_MS: i32 = 100;
 
 /// The requests of one connection, for one partition.
 pub(crate) enum Workload {
@@ -44,6 +44,25 @@ pub(crate) struct Consume {
     fetch_bytes: i32,
     first_offset: i64,
     next_offset: i64,
+    at_end: AtEnd,
+}
+
+/// What a consumer does that has read everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtEnd {
+    BeginAnew,
+    Wait,
+}
+
+/// What a connection is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    Produce,
+    /// Reads from the start, over and over.
+    Consume,
+    /// Reads what is written from now on.
+    Follow,
+    Ping,
 }
 
 /// What an answer brought.
@@ -60,13 +79,14 @@ pub(crate) struct Answer {
 impl Workload {
     /// Prepares the requests of one connection; asks for offsets where they are needed.
     pub(crate) fn prepare(
+        job: Job,
         plan: &Plan,
         session: &mut Session<'_>,
         partition: i32,
         timestamp_ms: i64,
         seed: u64,
     ) -> Result<Self, Error> {
-        if plan.mode == Mode::Produce {
+        if job == Job::Produce {
             let version = session.version("Produce", api::PRODUCE, 9, 12)?;
             let count = plan.records_per_batch;
             let batch = batch(&plan.shape(), count, timestamp_ms, seed)?;
@@ -90,8 +110,13 @@ impl Workload {
             fetch_bytes: plan.fetch_bytes,
             first_offset: end,
             next_offset: end,
+            at_end: AtEnd::BeginAnew,
         };
-        if plan.mode == Mode::Ping {
+        if job == Job::Follow {
+            consume.at_end = AtEnd::Wait;
+            return Ok(Self::Consume(consume));
+        }
+        if job == Job::Ping {
             let mut frame = Vec::new();
             consume.encode(0, 0, &mut frame)?;
             return Ok(Self::Ping { frame, version });
@@ -144,8 +169,12 @@ impl Workload {
         }
     }
 
-    /// Reads an answer, a complete frame, and moves on.
-    pub(crate) fn answered(&mut self, frame: &[u8]) -> Result<Answer, Malformed> {
+    /// Reads an answer, a complete frame, and moves on. `batch_at` gets the offset of each batch that was written or delivered.
+    pub(crate) fn answered(
+        &mut self,
+        frame: &[u8],
+        mut batch_at: impl FnMut(i64),
+    ) -> Result<Answer, Malformed> {
         match self {
             Self::Produce {
                 version,
@@ -162,19 +191,27 @@ impl Workload {
                     return Ok(Answer::failed(ErrorCode::UNKNOWN_SERVER_ERROR));
                 };
                 match partition.error {
-                    ErrorCode::NONE => Ok(Answer::delivered(*records, *batch_bytes)),
+                    ErrorCode::NONE => {
+                        batch_at(partition.base_offset);
+                        Ok(Answer::delivered(*records, *batch_bytes))
+                    }
                     error => Ok(Answer {
                         error_message: partition.error_message.map(str::to_owned),
                         ..Answer::failed(error)
                     }),
                 }
             }
-            Self::Ping { version, .. } => fetched(frame, *version, |_, _, _| ()),
+            Self::Ping { version, .. } => fetched(frame, *version, batch_at, |_, _, _| ()),
             Self::Consume(consume) => {
                 let version = consume.version;
-                fetched(frame, version, |next_offset, high_watermark, error| {
-                    consume.move_on(next_offset, high_watermark, error);
-                })
+                fetched(
+                    frame,
+                    version,
+                    batch_at,
+                    |next_offset, high_watermark, error| {
+                        consume.move_on(next_offset, high_watermark, error);
+                    },
+                )
             }
         }
     }
@@ -208,7 +245,9 @@ impl Consume {
     fn move_on(&mut self, next_offset: Option<i64>, high_watermark: i64, error: ErrorCode) {
         self.next_offset = match next_offset {
             Some(next_offset) if next_offset < high_watermark => next_offset,
-            _ if error == ErrorCode::NONE => self.first_offset,
+            // The watermark of the answer may be older than its records.
+            Some(next_offset) if self.at_end == AtEnd::Wait => next_offset,
+            _ if error == ErrorCode::NONE && self.at_end == AtEnd::BeginAnew => self.first_offset,
             _ => self.next_offset,
         };
     }
@@ -236,6 +275,7 @@ impl Answer {
 fn fetched(
     frame: &[u8],
     version: i16,
+    mut batch_at: impl FnMut(i64),
     mut moved: impl FnMut(Option<i64>, i64, ErrorCode),
 ) -> Result<Answer, Malformed> {
     let response = FetchResponse::parse(frame, version)?;
@@ -251,6 +291,7 @@ fn fetched(
     };
     let (mut next_offset, mut records_count, mut record_bytes) = (None, 0, 0);
     for batch in batches(response.records(&partition).unwrap_or_default()).flatten() {
+        batch_at(batch.header.base_offset);
         next_offset = Some(batch.header.last_offset().saturating_add(1));
         records_count += u64::from(batch.header.record_count.unsigned_abs());
         record_bytes += batch.bytes.len() as u64;

@@ -13,7 +13,7 @@ use responder::{Faults, Responder};
 use short::plan;
 use sluice_kafka::ErrorCode;
 use sluice_loadgen::compare::Comparison;
-use sluice_loadgen::{Acks, Credential, Error, Measured, Mode, Pace, Plan, Target, run};
+use sluice_loadgen::{Acks, Credential, Error, Measured, Mode, Pace, Plan, ReadFrom, Target, run};
 
 const STALL: Duration = Duration::from_millis(300);
 
@@ -172,6 +172,45 @@ fn writes_without_acks_that_are_refused_or_never_read_do_not_pass_for_taken() {
         (measured.answered_count, measured.unconfirmed_count),
         (50, 1)
     );
+}
+
+#[test]
+fn readers_follow_what_is_written_and_time_it_from_when_it_was_due() {
+    let responder = Responder::start(Faults {
+        keeps: true,
+        stall: Some((5, STALL)),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        connections_count: 3,
+        threads_count: 2,
+        ..mixed(2, ReadFrom::End)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    assert_eq!((measured.answered_count, measured.records_count), (50, 50));
+    let [readers] = measured.beside.as_slice() else {
+        panic!("{:?}", measured.beside)
+    };
+    assert_eq!(readers.name, "readers");
+    // The reader that counts saw every batch of five; the other one may have ended a little earlier.
+    assert!(readers.measured.records_count > 250);
+    let found = readers.measured.end_to_end.as_ref().unwrap();
+    assert_eq!((found.latency_ns.len(), found.unseen_count), (50, 0));
+    assert!(measured.is_sound());
+}
+
+#[test]
+fn batches_that_no_reader_sees_are_counted() {
+    let responder = Responder::start(Faults::default());
+    let plan = Plan {
+        grace: Duration::from_millis(100),
+        ..mixed(1, ReadFrom::End)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    let found = measured.beside[0].measured.end_to_end.as_ref().unwrap();
+    // This responder gives every batch the same offset and keeps none, so that there is one to be found.
+    assert_eq!((found.latency_ns.len(), found.unseen_count), (0, 1));
+    assert!(!measured.is_sound());
 }
 
 #[test]
@@ -354,6 +393,14 @@ fn with_client_credentials(url: &str) -> Result<Measured, Error> {
         ..target(&responder)
     };
     run(&target, &plan(Mode::Ping, 1))
+}
+
+fn mixed(readers_count: usize, from: ReadFrom) -> Plan {
+    let mode = Mode::Mixed {
+        readers_count,
+        from,
+    };
+    plan(mode, 50)
 }
 
 fn login(responder: &Responder, password: &str) -> Result<Measured, Error> {

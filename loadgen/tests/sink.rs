@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use short::{TOPIC, plan};
 use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
-use sluice_loadgen::{Acks, Credential, Mode, Payload, Plan, Shape, Target, run};
+use sluice_loadgen::{Acks, Credential, Mode, Payload, Plan, ReadFrom, Shape, Target, run};
 
 #[test]
 fn acknowledges_what_is_produced_on_every_partition() {
@@ -40,6 +40,28 @@ fn takes_writes_that_want_no_answer() {
         (measured.answered_count, measured.unconfirmed_count),
         (300, 0)
     );
+}
+
+#[test]
+fn serves_readers_beside_producers() {
+    let sink = sink();
+    let mode = Mode::Mixed {
+        readers_count: 4,
+        from: ReadFrom::Start,
+    };
+    let plan = Plan {
+        connections_count: 2,
+        threads_count: 2,
+        ..plan(mode, 100)
+    };
+    let measured = run(&target(&sink), &plan).unwrap();
+    assert_eq!(
+        (measured.answered_count, measured.records_count),
+        (100, 100)
+    );
+    let readers = &measured.beside[0].measured;
+    assert!(readers.records_count > 1000 && readers.end_to_end.is_none());
+    assert!(measured.is_sound());
 }
 
 #[test]

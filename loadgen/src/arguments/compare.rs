@@ -87,10 +87,17 @@ impl Compare {
         let targets = named
             .iter()
             .map(|(name, address, access)| access.target(name, address));
+        let plan = self.load.plan()?;
+        if plan.mode.has_parts() {
+            return argument(format!(
+                "--mode {}: it has results of several kinds, and a table has room for one; use `loadgen run` for each target",
+                plan.mode.name()
+            ));
+        }
         Ok(Comparison {
             targets: targets.collect::<Result<_, _>>()?,
             baseline: baseline.transpose()?.unwrap_or(0),
-            plan: self.load.plan()?,
+            plan,
             rounds_count: self.rounds,
             warm_up: Duration::from_secs(self.warm_up_seconds),
             watched: watched(&self.watch)?,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{argument, within};
+use super::{Beside, argument, within};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
-use crate::plan::{Acks, Mode, Pace, Payload, Plan, Progress};
+use crate::plan::{Acks, Pace, Payload, Plan, Progress};
 use crate::{Codec, Error};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,6 +14,7 @@ pub enum ModeName {
     Produce,
     Consume,
     Ping,
+    Mixed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,7 +60,8 @@ impl From<Compression> for Codec {
 /// What is sent, and when.
 #[derive(Debug, Clone, Args)]
 pub struct Load {
-    /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing.
+    /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing; mixed:
+    /// produce, with readers beside.
     #[arg(long, value_enum)]
     pub mode: ModeName,
     #[arg(long)]
@@ -100,6 +102,8 @@ pub struct Load {
     /// What one Fetch asks for.
     #[arg(long, default_value_t = 1024 * 1024)]
     pub fetch_bytes: i32,
+    #[command(flatten)]
+    pub beside: Beside,
     /// No progress lines on standard error.
     #[arg(long)]
     pub quiet: bool,
@@ -130,17 +134,15 @@ impl Load {
         if self.topic.is_empty() || self.topic.len() > 249 {
             return argument("--topic: a name of 1 to 249 characters".to_owned());
         }
-        if self.acks != AcksName::All && self.mode != ModeName::Produce {
-            return argument(
-                "--acks: only what produces is acknowledged; use it with --mode produce".to_owned(),
-            );
+        let produces = matches!(self.mode, ModeName::Produce | ModeName::Mixed);
+        if self.acks != AcksName::All && !produces {
+            let advice = "use it with --mode produce or --mode mixed";
+            return argument(format!(
+                "--acks: only what is produced is acknowledged; {advice}"
+            ));
         }
         Ok(Plan {
-            mode: match self.mode {
-                ModeName::Produce => Mode::Produce,
-                ModeName::Consume => Mode::Consume,
-                ModeName::Ping => Mode::Ping,
-            },
+            mode: self.beside.mode(self.mode, self.connections)?,
             topic: self.topic.clone(),
             acks: self.acks.into(),
             pace,

@@ -1,6 +1,7 @@
 //! The command line, and what it comes to.
 
 mod access;
+mod beside;
 mod compare;
 mod load;
 
@@ -10,6 +11,7 @@ use crate::plan::{Plan, Target};
 use crate::watch::Watched;
 use crate::{Error, report, sink};
 pub use access::{Access, Mechanism};
+pub use beside::{Beside, FromName};
 pub use compare::Compare;
 pub use load::{AcksName, Compression, Load, ModeName};
 
@@ -152,10 +154,14 @@ mod tests {
         assert!(run_fault(&["--threads", "2"]).contains("--threads 2: it must be from 1 to 1"));
         assert!(run_fault(&["--watch", "gateway"]).contains("NAME=PID"));
         assert!(run_fault(&["--acks", "1"]).contains("--mode produce"));
+        assert!(run_fault(&["--readers", "1"]).contains("--mode mixed"));
         assert!(run_fault(&["--username", "a"]).contains("password-file"));
         assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
         assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));
         assert!(run_fault(&["--tls-name", "n"]).contains("--tls-roots"));
+        let mixed = "compare --topic t --rate 5 --mode mixed --target a=h:1 --target b=h:2";
+        let mixed: Vec<&str> = mixed.split_whitespace().collect();
+        assert!(fault(&mixed).contains("use `loadgen run`"));
         assert!(compare_fault(&["--target", "a=h:1"]).contains("give two"));
         assert!(compare_fault(&["--target", "a=h:1", "--target", "a=h:2"]).contains("twice"));
         let two = ["--target", "a=h:1", "--target", "b=h:2", "--with"];

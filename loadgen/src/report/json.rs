@@ -13,7 +13,7 @@ use super::{Process, QUANTILES};
 use crate::compare::{Compared, Comparison};
 use crate::measure::Measured;
 use crate::plan::plan_line;
-use crate::{Pace, Plan, Target};
+use crate::{Pace, Plan, Target, notes};
 
 pub(super) fn run_json(
     started: SystemTime,
@@ -139,6 +139,8 @@ fn measured_json(measured: &Measured) -> Value {
         "sent_late_ns_histogram": histogram_text(&measured.send_delay_ns),
         "seconds": seconds.collect::<Vec<_>>(),
         "errors": errors.collect::<Vec<_>>(),
+        "beside": notes::beside_json(measured, measured_json),
+        "end_to_end": notes::end_to_end_json(measured),
     })
 }
 

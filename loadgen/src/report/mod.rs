@@ -124,5 +124,5 @@ pub fn create_and_report(arguments: &command::CreateTopic) -> Result<Report, Err
 }
 
 fn is_sound(measured: &Measured) -> bool {
-    measured.failed_count == 0 && measured.unanswered_count + measured.unconfirmed_count == 0
+    measured.is_sound()
 }

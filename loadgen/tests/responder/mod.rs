@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Faults {
     pub(crate) close: Option<u64>,
     /// From this request on nothing is answered.
     pub(crate) silence: Option<u64>,
+    /// Every Produce makes the log longer by one batch.
+    pub(crate) keeps: bool,
     /// A Produce with other acks than these closes the connection.
     pub(crate) acks: Option<i16>,
     /// Only PLAIN with this user name and password may do more than ask for versions.
@@ -91,6 +93,7 @@ impl Responder {
         let address = listener.local_addr().unwrap();
         let served = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&served);
+        let end = Arc::new(AtomicI64::new(BATCHES * RECORDS_PER_BATCH));
         // Ends with the test process.
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -100,6 +103,7 @@ impl Responder {
                     faults,
                     address,
                     served: counter,
+                    end: Arc::clone(&end),
                     authenticated: faults.login.is_none(),
                 };
                 thread::spawn(move || while connection.serve().is_some() {});
@@ -123,6 +127,8 @@ struct Connection {
     faults: Faults,
     address: SocketAddr,
     served: Arc<AtomicU64>,
+    /// Where the log ends.
+    end: Arc<AtomicI64>,
     authenticated: bool,
 }
 
@@ -223,7 +229,7 @@ impl Connection {
                 let asked: ListOffsetsRequest = decode_request_frame(frame, header).unwrap();
                 let offset = match asked.topics[0].partitions[0].timestamp {
                     -2 => 0,
-                    _ => BATCHES * RECORDS_PER_BATCH,
+                    _ => self.end.load(Ordering::SeqCst),
                 };
                 let partition = ListOffsetsPartitionResponse::default().with_offset(offset);
                 let topic = ListOffsetsTopicResponse::default()
@@ -235,7 +241,13 @@ impl Connection {
             api::PRODUCE => {
                 let asked = ProduceRequest::parse(frame, header).unwrap();
                 assert_eq!(asked.topics().next().unwrap().key, TopicKey::Name(TOPIC));
-                let partition = PartitionProduceResponse::default().with_error_code(error.0);
+                let base_offset = match self.faults.keeps {
+                    true => self.end.fetch_add(RECORDS_PER_BATCH, Ordering::SeqCst),
+                    false => 0,
+                };
+                let partition = PartitionProduceResponse::default()
+                    .with_error_code(error.0)
+                    .with_base_offset(base_offset);
                 let topic = TopicProduceResponse::default()
                     .with_name(topic())
                     .with_partition_responses(vec![partition]);
@@ -246,7 +258,7 @@ impl Connection {
                 let asked = FetchRequest::parse(frame, header).unwrap();
                 let topic = asked.topics().next().unwrap();
                 let offset = topic.partitions().next().unwrap().fetch_offset;
-                let response = fetched(offset, error);
+                let response = fetched(offset, self.end.load(Ordering::SeqCst), error);
                 encode_response_frame(key, version, id, &response, &mut out).unwrap();
             }
             other => panic!("api {other}"),
@@ -274,8 +286,7 @@ fn topic() -> TopicName {
 }
 
 /// The batch at `offset`, or nothing at the end.
-fn fetched(offset: i64, error: ErrorCode) -> FetchResponse {
-    let end = BATCHES * RECORDS_PER_BATCH;
+fn fetched(offset: i64, end: i64, error: ErrorCode) -> FetchResponse {
     let records = match offset < end {
         true => batch(offset),
         false => Bytes::new(),
