@@ -112,6 +112,6 @@ pub(crate) fn since(start: Instant) -> u64 {
     nanoseconds(Instant::now().saturating_duration_since(start))
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

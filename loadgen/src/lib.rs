@@ -31,6 +31,7 @@ mod schedule;
 mod series;
 mod session;
 pub mod sink;
+mod storm;
 mod stream;
 mod token;
 mod tracing;

@@ -17,6 +17,12 @@ pub const READS_PER_TURN_MAX: usize = 4;
 /// Connections of one run.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+/// Handshakes under way at once in a storm; each has a thread.
+pub const STORM_CONNECTIONS_MAX: usize = 1_024;
+
+/// The stack of such a thread.
+pub const STORM_STACK_BYTES: usize = 1024 * 1024;
+
 /// Batches of one partition that were written and not seen yet, or seen and not yet answered for.
 pub const TRACED_MAX: usize = 100_000;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use sluice_kafka::ErrorCode;
 
+use crate::Error;
 use crate::end_to_end::EndToEnd;
 use crate::error::code_text;
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
@@ -40,6 +41,8 @@ pub struct Measured {
     pub errors: BTreeMap<i16, (u64, String)>,
     /// The same second by second.
     pub series: Series,
+    /// How often each kind of failure came that is no error of Kafka's, with the first words that came with it.
+    pub faults: BTreeMap<String, (u64, String)>,
     /// Readers that follow what the same run writes: how late batches reached them.
     pub end_to_end: Option<Box<EndToEnd>>,
     /// What connections of other kinds did in the same run. These are in no figure above.
@@ -77,6 +80,7 @@ impl Measured {
             send_delay_ns: histogram(),
             errors: BTreeMap::new(),
             series: Series::new(),
+            faults: BTreeMap::new(),
             end_to_end: None,
             beside: Vec::new(),
         }
@@ -125,6 +129,26 @@ impl Measured {
         self.series.note(now_ns, age_ns, counts);
     }
 
+    /// A failure of the connection itself.
+    pub(crate) fn fault(
+        &mut self,
+        kind: &str,
+        error: &Error,
+        now_ns: u64,
+        latency_ns: u64,
+        progressed: &Progressed,
+    ) {
+        self.latency_ns.saturating_record(latency_ns);
+        let counts = Counts {
+            failed: 1,
+            ..Counts::default()
+        };
+        self.series.note(now_ns, latency_ns, counts);
+        self.failed_count += 1;
+        progressed.failed.fetch_add(1, Ordering::Relaxed);
+        self.count_fault(kind, 1, || error.to_string());
+    }
+
     /// Adds what another thread counted in the same time.
     pub(crate) fn add(&mut self, other: Self) {
         self.answered_count += other.answered_count;
@@ -139,6 +163,9 @@ impl Measured {
         let _ = self.latency_ns.add(&other.latency_ns);
         let _ = self.send_delay_ns.add(&other.send_delay_ns);
         self.series.add(other.series);
+        for (kind, (count, text)) in other.faults {
+            self.count_fault(&kind, count, || text);
+        }
         if let Some(found) = other.end_to_end {
             let all = self
                 .end_to_end
@@ -187,6 +214,14 @@ impl Measured {
         self.latency_ns.value_at_quantile(quantile) as f64 / 1e3
     }
 
+    fn count_fault(&mut self, kind: &str, count: u64, text: impl FnOnce() -> String) {
+        if let Some((counted, _)) = self.faults.get_mut(kind) {
+            *counted += count;
+        } else if self.faults.len() < ERROR_TEXTS_MAX {
+            self.faults.insert(kind.to_owned(), (count, text()));
+        }
+    }
+
     fn count_error(&mut self, code: i16, count: u64, text: String) {
         if !self.errors.contains_key(&code) && self.errors.len() >= ERROR_TEXTS_MAX {
             return;
@@ -228,6 +263,8 @@ mod tests {
         measured.answer(answer(Ok(())), 100, 100, &progressed);
         measured.answer(answer(Err(ErrorCode(29))), 1_500_000_000, 100, &progressed);
         measured.give_up(1_600_000_000, 1_000_000_000);
+        let fault = Error::GeneratorBroken;
+        measured.fault("other", &fault, 1_700_000_000, 100, &progressed);
         let counts: Vec<_> = measured
             .series
             .seconds()
@@ -236,8 +273,8 @@ mod tests {
                 (counts.answered, counts.failed, counts.unanswered)
             })
             .collect();
-        assert_eq!(counts, [(1, 0, 0), (0, 1, 1)]);
-        assert_eq!(measured.intended_count(), 3);
-        assert_eq!(measured.latency_ns.len(), 3);
+        assert_eq!(counts, [(1, 0, 0), (0, 2, 1)]);
+        assert_eq!(measured.intended_count(), 4);
+        assert_eq!(measured.latency_ns.len(), 4);
     }
 }

@@ -34,6 +34,14 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
         };
         line("all was read", &words);
     }
+    if plan.mode == Mode::Storm {
+        let words =
+            "TCP, TLS and SASL if there are, ApiVersions, Metadata, close: each is a request above";
+        line("handshakes", words);
+    }
+    for (kind, (count, words)) in &measured.faults {
+        line(kind, &format!("{count} times, first: {words}"));
+    }
     if let Some(name) = plan
         .mode
         .part_names()
@@ -100,6 +108,13 @@ fn end_to_end(plan: &Plan, found: &EndToEnd) -> String {
 fn quantiles(at: impl Fn(f64) -> f64) -> String {
     let texts = QUANTILES.map(|(name, quantile)| format!("{name} {:.0}", at(quantile)));
     format!("{} us", texts.join(", "))
+}
+
+pub(crate) fn faults_json(measured: &Measured) -> Value {
+    let faults = measured.faults.iter().map(
+        |(kind, (count, words))| json!({"kind": kind, "count": count, "first_message": words}),
+    );
+    Value::Array(faults.collect())
 }
 
 /// Results of connections of other kinds, by name.

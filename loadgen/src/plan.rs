@@ -48,6 +48,8 @@ pub enum Mode {
     Consume,
     /// A Fetch at the partition's end that waits for nothing: the shortest round trip that policy decides about.
     Ping,
+    /// A new connection: TCP, TLS and SASL if the target wants them, ApiVersions, Metadata, and its end.
+    Storm,
     /// Produce, and beside it connections that read the same topic.
     Mixed {
         readers_count: usize,
@@ -70,6 +72,7 @@ impl Mode {
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::Ping => "ping",
+            Self::Storm => "storm",
             Self::Mixed { .. } => "mixed",
         }
     }
@@ -77,7 +80,7 @@ impl Mode {
     /// What reports call the connections with the load and those beside them.
     pub(crate) fn part_names(self) -> &'static [&'static str] {
         match self {
-            Self::Produce | Self::Consume | Self::Ping => &["load"],
+            Self::Produce | Self::Consume | Self::Ping | Self::Storm => &["load"],
             Self::Mixed { .. } => &["producers", "readers"],
         }
     }
@@ -96,7 +99,7 @@ impl Mode {
     pub(crate) fn beside_count(self) -> usize {
         match self {
             Self::Mixed { readers_count, .. } => readers_count,
-            Self::Produce | Self::Consume | Self::Ping => 0,
+            Self::Produce | Self::Consume | Self::Ping | Self::Storm => 0,
         }
     }
 }
@@ -185,6 +188,14 @@ pub enum Progress {
 
 /// What reports say of a plan.
 pub(crate) fn plan_line(plan: &Plan) -> String {
+    if plan.mode == Mode::Storm {
+        let pace = match plan.pace {
+            Pace::PerSecond(rate) => format!("{rate} handshakes/s intended (open loop)"),
+            Pace::Saturate => "handshakes as fast as they end (closed loop)".to_owned(),
+        };
+        let (at_once, seconds) = (plan.connections_count, plan.duration.as_secs());
+        return format!("storm: {pace}, {at_once} under way at most, {seconds} s");
+    }
     let pace = match plan.pace {
         Pace::PerSecond(rate) => format!("{rate} requests/s intended (open loop)"),
         Pace::Saturate => format!(
@@ -200,7 +211,7 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
             acks_words(plan.acks)
         ),
         Mode::Consume => format!(", {} bytes a Fetch", plan.fetch_bytes),
-        Mode::Ping => String::new(),
+        Mode::Ping | Mode::Storm => String::new(),
     };
     let beside = match plan.mode {
         Mode::Mixed {
@@ -213,7 +224,7 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
             };
             format!(" and beside them {readers_count} that read {from},")
         }
-        Mode::Produce | Mode::Consume | Mode::Ping => String::new(),
+        _ => String::new(),
     };
     let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
     format!(

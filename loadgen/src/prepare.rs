@@ -86,7 +86,8 @@ fn wanted(plan: &Plan, partitions_count: usize, traced: bool) -> Vec<Wanted> {
     let job = match plan.mode {
         Mode::Produce | Mode::Mixed { .. } => Job::Produce,
         Mode::Consume => Job::Consume,
-        Mode::Ping => Job::Ping,
+        // A storm makes its own connections.
+        Mode::Ping | Mode::Storm => Job::Ping,
     };
     let with_load = (0..plan.connections_count).map(|index| Wanted {
         part: 0,

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use crate::drive::{Shared, drive};
 use crate::driven::Driven;
+use crate::limits::WAIT_MAX;
 use crate::measure::{Measured, Part, Progressed};
 use crate::plan::Progress;
 use crate::prepare::{Prepared, prepare};
 use crate::session::Door;
-use crate::{Error, Plan, Target};
+use crate::storm::storm;
+use crate::{Error, Mode, Plan, Target};
 
 /// Between the last preparation and the first intended time.
-const LEAD: Duration = Duration::from_millis(20);
+pub(crate) const LEAD: Duration = Duration::from_millis(20);
 
 /// Puts the load of `plan` on `target`. What connections of other kinds did stands beside the result. The connections are spread over the partitions of the topic in turn, each to the
 /// partition's leader by the address that the target advertises.
@@ -24,6 +26,9 @@ const LEAD: Duration = Duration::from_millis(20);
 /// # Errors
 /// Setting up failed, or a connection broke. Errors that Kafka answers are no error here: they are counted.
 pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
+    if plan.mode == Mode::Storm {
+        return storm(target, plan);
+    }
     let Prepared { connections, board } = prepare(target, plan)?;
     let names = plan.mode.part_names();
     let shared = Shared {
@@ -109,6 +114,27 @@ pub fn create_topic(
     let mut session = Door::new(target)?.open(&target.address)?;
     session.create_topic(topic, partitions, replicas)?;
     session.leaders(topic).map(drop)
+}
+
+/// Shows progress, if the plan says so, until `has_ended`.
+pub(crate) fn show_every_second(
+    target: &Target,
+    plan: &Plan,
+    shared: &Shared,
+    has_ended: impl Fn() -> bool,
+) {
+    let mut second = 1;
+    while !has_ended() {
+        let left =
+            (shared.start + Duration::from_secs(second)).saturating_duration_since(Instant::now());
+        thread::sleep(left.min(WAIT_MAX / 5));
+        if left.is_zero() {
+            if plan.progress == Progress::EverySecond {
+                show(target, plan, second, &shared.progressed);
+            }
+            second += 1;
+        }
+    }
 }
 
 fn show(target: &Target, plan: &Plan, second: u64, progressed: &[Progressed]) {

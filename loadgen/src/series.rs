@@ -47,7 +47,7 @@ impl Series {
         }
     }
 
-    /// Counts what one request came to. Times do not go back.
+    /// Counts what one request came to. One from before the last second, as threads that take turns may have it, counts there.
     pub(crate) fn note(&mut self, now_ns: u64, latency_ns: u64, counts: Counts) {
         let second = usize::try_from(now_ns / NS_PER_SECOND).unwrap_or(usize::MAX);
         while self.seconds.len() <= second {

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -42,6 +42,7 @@ pub(crate) struct Session<'t> {
     pub(crate) stream: Stream,
     ranges: Vec<ApiRange>,
     correlation_id: i32,
+    deadline: Option<Instant>,
 }
 
 /// Where a partition is.
@@ -70,12 +71,27 @@ impl<'t> Door<'t> {
 
     /// Connects to one address of the target and logs in.
     pub(crate) fn open(&self, address: &str) -> Result<Session<'t>, Error> {
+        self.open_within(address, None)
+    }
+
+    /// The same, and neither this nor any later exchange waits beyond `deadline`.
+    pub(crate) fn open_until(
+        &self,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<Session<'t>, Error> {
+        self.open_within(address, Some(deadline))
+    }
+
+    fn open_within(&self, address: &str, deadline: Option<Instant>) -> Result<Session<'t>, Error> {
+        let timeout = timeout(deadline);
         let mut session = Session {
             target: self.target,
             address: address.to_owned(),
-            stream: Stream::connect(self.target, address, self.tls.as_ref())?,
+            stream: Stream::connect(self.target, address, self.tls.as_ref(), timeout)?,
             ranges: Vec::new(),
             correlation_id: 0,
+            deadline,
         };
         session.learn_versions()?;
         if let Some(login) = &self.login {
@@ -103,6 +119,14 @@ impl Session<'_> {
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
+    }
+
+    /// One Metadata exchange about a topic.
+    pub(crate) fn ask_for_topic(&mut self, topic: &str) -> Result<(), Error> {
+        let answer = self.leaders_now(topic)?;
+        answer
+            .map(drop)
+            .map_err(|error| self.error("Metadata", topic, error))
     }
 
     /// The first or the next offset of a partition that this connection's broker leads.
@@ -342,6 +366,11 @@ impl Session<'_> {
     }
 
     fn exchange(&mut self, what: &'static str, frame: &[u8]) -> Result<Vec<u8>, Error> {
+        if self.deadline.is_some() {
+            let timeout = timeout(self.deadline);
+            let set = self.stream.set_timeout(timeout);
+            set.map_err(|error| self.failed(what, error))?;
+        }
         self.stream
             .write_all(frame)
             .and_then(|()| self.stream.flush())
@@ -417,6 +446,14 @@ impl Session<'_> {
             code,
         }
     }
+}
+
+/// How long one exchange may take. Never zero, which sockets take for no bound at all.
+fn timeout(deadline: Option<Instant>) -> Duration {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    left.map_or(SETUP_TIMEOUT, |left| {
+        left.clamp(Duration::from_millis(1), SETUP_TIMEOUT)
+    })
 }
 
 fn metadata_request(topic: &str) -> MetadataRequest {

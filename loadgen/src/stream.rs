@@ -1,17 +1,17 @@
 //! One byte stream to a target: TCP, plain or under TLS. Blocking while a session is set up, then not.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::credential::read_file;
-use crate::limits::SETUP_TIMEOUT;
 use crate::{Error, Target};
 
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl Stream {
         target: &Target,
         address: &str,
         tls: Option<&Arc<ClientConfig>>,
+        timeout: Duration,
     ) -> Result<Self, Error> {
         let unreachable = |source| Error::TargetUnreachable {
             target: target.name.clone(),
@@ -34,7 +35,7 @@ impl Stream {
         };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for socket_address in address.to_socket_addrs().map_err(unreachable)? {
-            match TcpStream::connect_timeout(&socket_address, SETUP_TIMEOUT).and_then(prepared) {
+            match connect(&socket_address, timeout) {
                 Ok(socket) => return Self::secure(socket, target, address, tls),
                 Err(error) => last = error,
             }
@@ -72,6 +73,22 @@ impl Stream {
                 .map_err(|error| failed(error.to_string()))?;
         }
         Ok(Self::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+
+    /// How long a read or a write may take from now on; not zero.
+    pub(crate) fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        let socket = self.socket();
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))
+    }
+
+    /// Ends the stream as a client does that has all it wanted.
+    pub(crate) fn close(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            stream.conn.send_close_notify();
+            // Whoever does not take the farewell has left already.
+            let _ = stream.flush();
+        }
     }
 
     pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
@@ -166,9 +183,10 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn prepared(socket: TcpStream) -> io::Result<TcpStream> {
+fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(address, timeout)?;
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(SETUP_TIMEOUT))?;
-    socket.set_write_timeout(Some(SETUP_TIMEOUT))?;
+    socket.set_read_timeout(Some(timeout))?;
+    socket.set_write_timeout(Some(timeout))?;
     Ok(socket)
 }

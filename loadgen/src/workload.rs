@@ -254,7 +254,7 @@ impl Consume {
 }
 
 impl Answer {
-    fn delivered(records: u64, record_bytes: u64) -> Self {
+    pub(crate) fn delivered(records: u64, record_bytes: u64) -> Self {
         Self {
             outcome: Ok(()),
             error_message: None,

@@ -214,6 +214,51 @@ fn batches_that_no_reader_sees_are_counted() {
 }
 
 #[test]
+fn a_storm_logs_in_on_every_connection_and_counts_what_fails_by_its_kind() {
+    let responder = Responder::start(Faults {
+        login: Some(("alice", "secret")),
+        close_metadata: Some(10),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        connections_count: 8,
+        ..plan(Mode::Storm, 60)
+    };
+    // The tenth Metadata and all after it close the connection. The first is that of the handshake that goes ahead.
+    let measured = with_password(&responder, "secret\n", &plan).unwrap();
+    assert_eq!((measured.answered_count, measured.failed_count), (9, 51));
+    assert_eq!(measured.latency_ns.len(), 60);
+    let kinds: Vec<_> = measured.faults.iter().collect();
+    let [(kind, (count, words))] = kinds.as_slice() else {
+        panic!("{kinds:?}")
+    };
+    assert_eq!((kind.as_str(), *count), ("closed during Metadata", 51));
+    assert!(words.contains("Its log says why"), "{words}");
+    let refused = with_password(&responder, "guess\n", &plan).unwrap_err();
+    assert!(
+        matches!(refused, Error::TargetLoginRefused { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn handshakes_that_find_no_room_before_a_storm_is_given_up_are_counted() {
+    let responder = Responder::start(Faults {
+        silence_metadata: Some(1),
+        ..Faults::default()
+    });
+    let plan = Plan {
+        connections_count: 2,
+        grace: Duration::from_millis(100),
+        ..plan(Mode::Storm, 40)
+    };
+    let measured = run(&target(&responder), &plan).unwrap();
+    // Two wait until the storm is given up, and the others for them.
+    assert_eq!(measured.unanswered_count, 40);
+    assert_eq!(measured.latency_ns.len(), 40);
+}
+
+#[test]
 fn a_connection_that_breaks_ends_the_run_and_names_the_target() {
     let responder = Responder::start(Faults {
         close: Some(5),
@@ -404,6 +449,10 @@ fn mixed(readers_count: usize, from: ReadFrom) -> Plan {
 }
 
 fn login(responder: &Responder, password: &str) -> Result<Measured, Error> {
+    with_password(responder, password, &plan(Mode::Ping, 10))
+}
+
+fn with_password(responder: &Responder, password: &str, plan: &Plan) -> Result<Measured, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(password.as_bytes()).unwrap();
     let target = Target {
@@ -413,7 +462,7 @@ fn login(responder: &Responder, password: &str) -> Result<Measured, Error> {
         },
         ..target(responder)
     };
-    run(&target, &plan(Mode::Ping, 10))
+    run(&target, plan)
 }
 
 fn target(responder: &Responder) -> Target {

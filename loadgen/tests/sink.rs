@@ -65,6 +65,21 @@ fn serves_readers_beside_producers() {
 }
 
 #[test]
+fn bears_a_storm_of_connects() {
+    let sink = sink();
+    let plan = Plan {
+        connections_count: 16,
+        ..plan(Mode::Storm, 300)
+    };
+    let measured = run(&target(&sink), &plan).unwrap();
+    assert_eq!(
+        (measured.answered_count, measured.latency_ns.len()),
+        (300, 300)
+    );
+    assert!(measured.faults.is_empty(), "{:?}", measured.faults);
+}
+
+#[test]
 fn takes_requests_that_are_longer_than_its_buffer() {
     let sink = sink();
     let plan = Plan {

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::load::ModeName;
 use super::{argument, within};
 use crate::Error;
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, STORM_CONNECTIONS_MAX};
 use crate::plan::{Mode, ReadFrom};
 
 #[derive(Debug, Default, Clone, Args)]
@@ -38,6 +38,10 @@ impl Beside {
             ModeName::Produce => Mode::Produce,
             ModeName::Consume => Mode::Consume,
             ModeName::Ping => Mode::Ping,
+            ModeName::Storm => {
+                within("--connections", connections, 1, STORM_CONNECTIONS_MAX)?;
+                Mode::Storm
+            }
             ModeName::Mixed => {
                 let readers_count = self.readers.unwrap_or(1);
                 let room = CONNECTIONS_MAX.saturating_sub(connections);

@@ -15,6 +15,7 @@ pub enum ModeName {
     Consume,
     Ping,
     Mixed,
+    Storm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,7 +62,7 @@ impl From<Compression> for Codec {
 #[derive(Debug, Clone, Args)]
 pub struct Load {
     /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing; mixed:
-    /// produce, with readers beside.
+    /// produce, with readers beside; storm: connect, log in, ask for the topic's metadata, and close.
     #[arg(long, value_enum)]
     pub mode: ModeName,
     #[arg(long)]
@@ -74,8 +75,10 @@ pub struct Load {
     /// How long to wait for answers after the last request was due.
     #[arg(long, default_value_t = 10)]
     pub grace_seconds: u64,
-    #[arg(long, default_value_t = 1)]
-    pub connections: usize,
+    /// Connections that carry the rate; 1 unless stated. storm: handshakes under way at once, 64 unless stated; one that is
+    /// due and finds no room waits, and its wait counts.
+    #[arg(long)]
+    pub connections: Option<usize>,
     /// Threads of the generator, each with its share of the connections.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
@@ -124,8 +127,12 @@ impl Load {
         };
         within("--seconds", self.seconds, 1, SECONDS_MAX)?;
         within("--grace-seconds", self.grace_seconds, 0, SECONDS_MAX)?;
-        within("--connections", self.connections, 1, CONNECTIONS_MAX)?;
-        within("--threads", self.threads, 1, self.connections)?;
+        let connections = self.connections.unwrap_or(match self.mode {
+            ModeName::Storm => 64,
+            _ => 1,
+        });
+        within("--connections", connections, 1, CONNECTIONS_MAX)?;
+        within("--threads", self.threads, 1, connections)?;
         within("--in-flight", self.in_flight, 1, IN_FLIGHT_MAX)?;
         within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
         within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
@@ -142,13 +149,13 @@ impl Load {
             ));
         }
         Ok(Plan {
-            mode: self.beside.mode(self.mode, self.connections)?,
+            mode: self.beside.mode(self.mode, connections)?,
             topic: self.topic.clone(),
             acks: self.acks.into(),
             pace,
             duration: Duration::from_secs(self.seconds),
             grace: Duration::from_secs(self.grace_seconds),
-            connections_count: self.connections,
+            connections_count: connections,
             threads_count: self.threads,
             in_flight_max: self.in_flight,
             record_bytes: self.record_bytes,

@@ -139,6 +139,7 @@ fn measured_json(measured: &Measured) -> Value {
         "sent_late_ns_histogram": histogram_text(&measured.send_delay_ns),
         "seconds": seconds.collect::<Vec<_>>(),
         "errors": errors.collect::<Vec<_>>(),
+        "faults": notes::faults_json(measured),
         "beside": notes::beside_json(measured, measured_json),
         "end_to_end": notes::end_to_end_json(measured),
     })

@@ -50,6 +50,9 @@ pub(crate) struct Faults {
     pub(crate) close: Option<u64>,
     /// From this request on nothing is answered.
     pub(crate) silence: Option<u64>,
+    /// From this Metadata request on the connection is closed instead, or nothing is answered; counted apart.
+    pub(crate) close_metadata: Option<u64>,
+    pub(crate) silence_metadata: Option<u64>,
     /// Every Produce makes the log longer by one batch.
     pub(crate) keeps: bool,
     /// A Produce with other acks than these closes the connection.
@@ -94,6 +97,7 @@ impl Responder {
         let served = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&served);
         let end = Arc::new(AtomicI64::new(BATCHES * RECORDS_PER_BATCH));
+        let described = Arc::new(AtomicU64::new(0));
         // Ends with the test process.
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -103,6 +107,7 @@ impl Responder {
                     faults,
                     address,
                     served: counter,
+                    described: Arc::clone(&described),
                     end: Arc::clone(&end),
                     authenticated: faults.login.is_none(),
                 };
@@ -127,6 +132,7 @@ struct Connection {
     faults: Faults,
     address: SocketAddr,
     served: Arc<AtomicU64>,
+    described: Arc<AtomicU64>,
     /// Where the log ends.
     end: Arc<AtomicI64>,
     authenticated: bool,
@@ -148,6 +154,23 @@ impl Connection {
         ];
         if !self.authenticated && !always.contains(&header.api_key) {
             return None;
+        }
+        if header.api_key == api::METADATA {
+            let number = self.described.fetch_add(1, Ordering::SeqCst);
+            if self
+                .faults
+                .close_metadata
+                .is_some_and(|from| number >= from)
+            {
+                return None;
+            }
+            if self
+                .faults
+                .silence_metadata
+                .is_some_and(|from| number >= from)
+            {
+                return Some(());
+            }
         }
         let mut error = ErrorCode::NONE;
         if [api::PRODUCE, api::FETCH].contains(&header.api_key) {
