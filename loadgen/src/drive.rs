@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 
-use crate::driven::Driven;
+use crate::driven::{Driven, Reads};
 use crate::limits::WAIT_MAX;
 use crate::measure::{Measured, Progressed};
 use crate::schedule::Next;
@@ -42,21 +42,25 @@ pub(crate) fn drive(
         let mut finished = true;
         for connection in &mut connections {
             let measured = &mut parts[connection.part];
-            connection.send_due(now_ns, measured, shared)?;
-            connection.flush(measured, shared)?;
+            let sent = connection
+                .send_due(now_ns, measured, shared)
+                .and_then(|()| connection.flush(measured, shared));
+            connection.bear(sent, measured)?;
             now_ns = since(shared.start);
             finished &= connection.is_finished(now_ns);
         }
         if finished || now_ns >= give_up_ns || shared.abandoned.load(Ordering::Relaxed) {
             break;
         }
-        let readable = wait(&connections, now_ns, shared.start)?;
+        let readable = wait(&mut connections, now_ns, shared.start)?;
         for (connection, _) in connections
             .iter_mut()
             .zip(readable)
             .filter(|(_, readable)| *readable)
         {
-            connection.receive(&mut parts[connection.part], shared)?;
+            let measured = &mut parts[connection.part];
+            let received = connection.receive(measured, shared);
+            connection.bear(received, measured)?;
         }
     }
     let now_ns = since(shared.start);
@@ -70,15 +74,36 @@ pub(crate) fn drive(
 }
 
 /// Waits until something can be read or written or the next request is due; says which connections have news.
-fn wait(connections: &[Driven], now_ns: u64, start: Instant) -> Result<Vec<bool>, Error> {
+fn wait(connections: &mut [Driven], now_ns: u64, start: Instant) -> Result<Vec<bool>, Error> {
     let mut wake_ns = now_ns.saturating_add(nanoseconds(WAIT_MAX));
+    let reads: Vec<Reads> = connections
+        .iter_mut()
+        .map(|connection| connection.reads(now_ns))
+        .collect();
+    let mut readable = vec![false; connections.len()];
     let mut fds = Vec::with_capacity(connections.len());
-    for connection in connections {
-        let mut flags = PollFlags::IN;
+    let mut polled = Vec::with_capacity(connections.len());
+    for (index, (connection, reads)) in connections.iter().zip(reads).enumerate() {
+        let mut flags = PollFlags::empty();
+        match reads {
+            Reads::Now => {
+                flags |= PollFlags::IN;
+                if connection.stream().holds_received() {
+                    readable[index] = true;
+                    wake_ns = now_ns;
+                }
+            }
+            Reads::NotBefore(ns) => wake_ns = wake_ns.min(ns),
+            Reads::Never => {}
+        }
         if connection.has_output() {
             flags |= PollFlags::OUT;
         }
-        fds.push(PollFd::new(connection.stream(), flags));
+        // One that neither reads nor writes would wake the loop over and over once its other end has closed.
+        if !flags.is_empty() {
+            fds.push(PollFd::new(connection.stream(), flags));
+            polled.push(index);
+        }
         match connection.next(now_ns) {
             Next::Due { .. } if connection.may_send() => wake_ns = now_ns,
             Next::Later { intended_ns } if connection.may_send() => {
@@ -97,7 +122,10 @@ fn wait(connections: &[Driven], now_ns: u64, start: Instant) -> Result<Vec<bool>
         Err(errno) => return Err(system("to wait for sockets", errno)),
     }
     let news = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
-    Ok(fds.iter().map(|fd| fd.revents().intersects(news)).collect())
+    for (index, fd) in polled.into_iter().zip(&fds) {
+        readable[index] |= fd.revents().intersects(news);
+    }
+    Ok(readable)
 }
 
 fn system(doing: &'static str, errno: rustix::io::Errno) -> Error {

@@ -5,15 +5,19 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use sluice_kafka::frame::frame_length;
 use sluice_kafka::header::response_correlation_id;
 
 use crate::drive::{Shared, since};
-use crate::limits::{FRAME_BYTES_MAX, IN_BYTES, OUT_BYTES_MAX, READS_PER_TURN_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, IN_BYTES, OUT_BYTES_MAX, READS_PER_TURN_MAX, SLOW_SOCKET_BYTES,
+};
 use crate::measure::Measured;
 use crate::schedule::{Next, Schedule};
 use crate::session::Session;
 use crate::stream::Stream;
+use crate::throttle::Throttle;
 use crate::tracing::{Side, Tracing};
 use crate::workload::{FETCH_WAIT_MS, Workload, append_request};
 use crate::{Error, Plan};
@@ -25,7 +29,8 @@ const DURING: &str = "the run";
 pub(crate) struct Driven {
     /// Of the results of a run, the one that counts it.
     pub(crate) part: usize,
-    tracing: Option<Tracing>,
+    pub(crate) tracing: Option<Tracing>,
+    throttle: Option<Throttle>,
     target: String,
     address: String,
     stream: Stream,
@@ -43,6 +48,14 @@ pub(crate) struct Driven {
     input: Vec<u8>,
     input_from: usize,
     input_to: usize,
+}
+
+/// When a connection reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Now,
+    NotBefore(u64),
+    Never,
 }
 
 struct Sent {
@@ -72,7 +85,6 @@ impl Driven {
         schedule: Schedule,
         plan: &Plan,
         part: usize,
-        tracing: Option<Tracing>,
     ) -> Result<Self, Error> {
         session
             .stream
@@ -83,7 +95,8 @@ impl Driven {
             })?;
         Ok(Self {
             part,
-            tracing,
+            tracing: None,
+            throttle: None,
             target: session.target_name(),
             address: session.address,
             stream: session.stream,
@@ -149,6 +162,9 @@ impl Driven {
 
     /// What the schedule says of the next request.
     pub(crate) fn next(&self, now_ns: u64) -> Next {
+        if self.throttle.as_ref().is_some_and(|slow| slow.is_over) {
+            return Next::Finished;
+        }
         let scheduled = self.schedule.next(now_ns);
         let tracing = self.tracing.as_ref();
         let reader = tracing.and_then(|tracing| Some((tracing, tracing.not_before_ns()?)));
@@ -184,7 +200,8 @@ impl Driven {
     }
 
     pub(crate) fn is_finished(&mut self, now_ns: u64) -> bool {
-        let finished = self.in_flight.is_empty()
+        // What a slow consumer has not read by then it never will.
+        let finished = (self.in_flight.is_empty() || self.throttle.is_some())
             && self.next(now_ns) == Next::Finished
             && matches!(
                 self.confirmation,
@@ -267,11 +284,22 @@ impl Driven {
     ) -> Result<(), Error> {
         for _ in 0..READS_PER_TURN_MAX {
             self.make_room()?;
-            match self.stream.read(&mut self.input[self.input_to..]) {
+            let mut had_room = self.input.len() - self.input_to;
+            if let Some(throttle) = &mut self.throttle {
+                had_room = had_room.min(throttle.allowed_bytes(since(shared.start)));
+                if had_room == 0 {
+                    return Ok(());
+                }
+            }
+            let room = &mut self.input[self.input_to..self.input_to + had_room];
+            match self.stream.read(room) {
                 Ok(0) => return Err(self.closed()),
                 Ok(read) => {
-                    let had_room = self.input.len() - self.input_to;
                     self.input_to += read;
+                    if let Some(throttle) = &mut self.throttle {
+                        throttle.take(read);
+                        measured.slowly_read_bytes += read as u64;
+                    }
                     self.take_frames(measured, shared)?;
                     // TLS may hold more than it gave, a plain socket that did not fill the room is empty.
                     if read < had_room && matches!(self.stream, Stream::Plain(_)) {
@@ -358,6 +386,9 @@ impl Driven {
     }
 
     pub(crate) fn give_up(&mut self, now_ns: u64, measured: &mut Measured) {
+        if self.throttle.is_some() {
+            return;
+        }
         for sent in self.in_flight.drain(..) {
             measured.give_up(now_ns, now_ns.saturating_sub(sent.intended_ns));
         }
@@ -373,6 +404,49 @@ impl Driven {
         while !follows && let Next::Due { intended_ns } = self.schedule.next(now_ns) {
             self.schedule.take();
             measured.give_up(now_ns, now_ns.saturating_sub(intended_ns));
+        }
+    }
+
+    /// Makes a slow consumer of it.
+    pub(crate) fn slow_down(&mut self, throttle: Throttle) -> Result<(), Error> {
+        set_socket_recv_buffer_size(&self.stream, SLOW_SOCKET_BYTES).map_err(|errno| {
+            Error::SystemFailed {
+                doing: "to bound a socket's buffer",
+                source: errno.into(),
+            }
+        })?;
+        self.throttle = Some(throttle);
+        Ok(())
+    }
+
+    /// A slow consumer that broke is counted and left alone; any other that breaks ends the run.
+    pub(crate) fn bear(
+        &mut self,
+        result: Result<(), Error>,
+        measured: &mut Measured,
+    ) -> Result<(), Error> {
+        match (&mut self.throttle, result) {
+            (Some(throttle), Err(error)) => {
+                throttle.is_over = true;
+                self.in_flight.clear();
+                measured.broken(&error);
+                self.out.clear();
+                self.out_written = 0;
+                Ok(())
+            }
+            (_, result) => result,
+        }
+    }
+
+    /// Whether it wants to read now, and if not, when.
+    pub(crate) fn reads(&mut self, now_ns: u64) -> Reads {
+        match &mut self.throttle {
+            None => Reads::Now,
+            Some(throttle) if throttle.is_over => Reads::Never,
+            Some(throttle) => match throttle.allowed_bytes(now_ns) {
+                0 => Reads::NotBefore(throttle.next_ns()),
+                _ => Reads::Now,
+            },
         }
     }
 

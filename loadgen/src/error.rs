@@ -109,6 +109,29 @@ pub enum Error {
     },
 }
 
+/// What failures are counted by.
+pub(crate) fn kind(error: &Error) -> String {
+    match error {
+        Error::TargetUnreachable { source, .. } => match source.kind() {
+            io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            io::ErrorKind::TimedOut => "connecting timed out".to_owned(),
+            io::ErrorKind::AddrNotAvailable => {
+                "no local port left (lower --rate: closed connections keep theirs for a minute)"
+                    .to_owned()
+            }
+            other => format!("cannot connect: {other}"),
+        },
+        Error::TargetTlsFailed { .. } => "TLS failed".to_owned(),
+        Error::TargetSilent { what, .. } => format!("no answer to {what}"),
+        Error::TargetClosed { during, .. } => format!("closed during {during}"),
+        Error::TargetConnectionFailed { during, .. } => format!("broken during {during}"),
+        Error::TargetMalformed { what, .. } => format!("no answer to {what} that can be read"),
+        Error::TargetLoginRefused { .. } => "login refused".to_owned(),
+        Error::TargetError { what, code, .. } => format!("{what} answered with error {}", code.0),
+        _ => "other".to_owned(),
+    }
+}
+
 /// A code by name if it has one, else by number.
 pub(crate) fn code_text(code: ErrorCode) -> String {
     match code.name() {

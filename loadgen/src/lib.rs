@@ -33,6 +33,7 @@ mod session;
 pub mod sink;
 mod storm;
 mod stream;
+mod throttle;
 mod token;
 mod tracing;
 mod watch;

@@ -17,6 +17,15 @@ pub const READS_PER_TURN_MAX: usize = 4;
 /// Connections of one run.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+/// Bytes of answers that all slow consumers of a run may hold together.
+pub const SLOW_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// The socket's receive buffer of a slow consumer, so that what it does not read stays with the target.
+pub const SLOW_SOCKET_BYTES: usize = 64 * 1024;
+
+/// Bytes a second that a slow consumer reads at most.
+pub const READ_RATE_MAX: u64 = 1_000_000_000;
+
 /// Handshakes under way at once in a storm; each has a thread.
 pub const STORM_CONNECTIONS_MAX: usize = 1_024;
 

@@ -10,7 +10,7 @@ use sluice_kafka::ErrorCode;
 
 use crate::Error;
 use crate::end_to_end::EndToEnd;
-use crate::error::code_text;
+use crate::error::{code_text, kind};
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
 use crate::series::{Counts, Series};
 use crate::workload::Answer;
@@ -31,6 +31,8 @@ pub struct Measured {
     pub record_bytes: u64,
     /// Bytes of all frames in both directions.
     pub wire_bytes: u64,
+    /// Bytes that slow consumers read, also of answers that they have no end of.
+    pub slowly_read_bytes: u64,
     /// From the first intended time to the last answer.
     pub elapsed: Duration,
     /// Nanoseconds from the intended time to the answer; for the unanswered to the moment of giving up.
@@ -75,6 +77,7 @@ impl Measured {
             records_count: 0,
             record_bytes: 0,
             wire_bytes: 0,
+            slowly_read_bytes: 0,
             elapsed: Duration::ZERO,
             latency_ns: histogram(),
             send_delay_ns: histogram(),
@@ -132,7 +135,6 @@ impl Measured {
     /// A failure of the connection itself.
     pub(crate) fn fault(
         &mut self,
-        kind: &str,
         error: &Error,
         now_ns: u64,
         latency_ns: u64,
@@ -146,7 +148,12 @@ impl Measured {
         self.series.note(now_ns, latency_ns, counts);
         self.failed_count += 1;
         progressed.failed.fetch_add(1, Ordering::Relaxed);
-        self.count_fault(kind, 1, || error.to_string());
+        self.count_fault(&kind(error), 1, || error.to_string());
+    }
+
+    /// The end of a connection that the target need not bear: no failure.
+    pub(crate) fn broken(&mut self, error: &Error) {
+        self.count_fault(&kind(error), 1, || error.to_string());
     }
 
     /// Adds what another thread counted in the same time.
@@ -158,6 +165,7 @@ impl Measured {
         self.records_count += other.records_count;
         self.record_bytes += other.record_bytes;
         self.wire_bytes += other.wire_bytes;
+        self.slowly_read_bytes += other.slowly_read_bytes;
         self.elapsed = self.elapsed.max(other.elapsed);
         // Same bounds on both sides, so neither can fail.
         let _ = self.latency_ns.add(&other.latency_ns);
@@ -264,7 +272,7 @@ mod tests {
         measured.answer(answer(Err(ErrorCode(29))), 1_500_000_000, 100, &progressed);
         measured.give_up(1_600_000_000, 1_000_000_000);
         let fault = Error::GeneratorBroken;
-        measured.fault("other", &fault, 1_700_000_000, 100, &progressed);
+        measured.fault(&fault, 1_700_000_000, 100, &progressed);
         let counts: Vec<_> = measured
             .series
             .seconds()

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::end_to_end::EndToEnd;
 use crate::measure::Measured;
 use crate::plan::ReadFrom;
+use crate::run::ALONE;
 use crate::{Acks, Mode, Plan};
 
 const QUANTILES: [(&str, f64); 5] = [
@@ -48,10 +49,20 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
         .first()
         .filter(|_| plan.mode.has_parts())
     {
-        line("above", &format!("the {name}; beside them:"));
+        line("above", &format!("of {name} connections; the others:"));
     }
     for part in &measured.beside {
         let (name, found) = (part.name, &part.measured);
+        if let (Mode::SlowConsumer { slow_count, .. }, "slow") = (plan.mode, name) {
+            line(name, &slow_words(slow_count, found));
+            for (kind, (count, words)) in &found.faults {
+                line(
+                    &format!("{name} {kind}"),
+                    &format!("{count} times, first: {words}"),
+                );
+            }
+            continue;
+        }
         let rate = found.answered_per_second();
         let megabytes = found.record_mb_per_second();
         line(
@@ -78,10 +89,28 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
                 &format!("{count} times: {words}"),
             );
         }
+        if name == ALONE {
+            let ratio = |quantile| measured.latency_us(quantile) / found.latency_us(quantile);
+            let texts = QUANTILES.map(|(name, at)| format!("{name} {:.2}", ratio(at)));
+            line(
+                "beside / alone",
+                &format!("{}, of the latencies", texts.join(", ")),
+            );
+        }
         if let Some(found) = &found.end_to_end {
             line("end to end", &end_to_end(plan, found));
         }
     }
+}
+
+fn slow_words(slow_count: usize, found: &Measured) -> String {
+    let seconds = found.elapsed.as_secs_f64();
+    let each = found.slowly_read_bytes as f64 / seconds / slow_count.max(1) as f64;
+    format!(
+        "{each:.0} bytes/s read by each, {} answers read to their end, {} connections closed by the target or broken",
+        found.answered_count,
+        found.faults.values().map(|(count, _)| count).sum::<u64>()
+    )
 }
 
 fn end_to_end(plan: &Plan, found: &EndToEnd) -> String {

@@ -50,6 +50,12 @@ pub enum Mode {
     Ping,
     /// A new connection: TCP, TLS and SASL if the target wants them, ApiVersions, Metadata, and its end.
     Storm,
+    /// Consume, first alone and then beside connections that read their answers slowly.
+    SlowConsumer {
+        slow_count: usize,
+        /// Of each.
+        bytes_per_second: u64,
+    },
     /// Produce, and beside it connections that read the same topic.
     Mixed {
         readers_count: usize,
@@ -73,6 +79,7 @@ impl Mode {
             Self::Consume => "consume",
             Self::Ping => "ping",
             Self::Storm => "storm",
+            Self::SlowConsumer { .. } => "slow-consumer",
             Self::Mixed { .. } => "mixed",
         }
     }
@@ -82,6 +89,7 @@ impl Mode {
         match self {
             Self::Produce | Self::Consume | Self::Ping | Self::Storm => &["load"],
             Self::Mixed { .. } => &["producers", "readers"],
+            Self::SlowConsumer { .. } => &["normal", "slow"],
         }
     }
 
@@ -99,6 +107,7 @@ impl Mode {
     pub(crate) fn beside_count(self) -> usize {
         match self {
             Self::Mixed { readers_count, .. } => readers_count,
+            Self::SlowConsumer { slow_count, .. } => slow_count,
             Self::Produce | Self::Consume | Self::Ping | Self::Storm => 0,
         }
     }
@@ -210,7 +219,9 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
             plan.record_bytes,
             acks_words(plan.acks)
         ),
-        Mode::Consume => format!(", {} bytes a Fetch", plan.fetch_bytes),
+        Mode::Consume | Mode::SlowConsumer { .. } => {
+            format!(", {} bytes a Fetch", plan.fetch_bytes)
+        }
         Mode::Ping | Mode::Storm => String::new(),
     };
     let beside = match plan.mode {
@@ -223,6 +234,12 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
                 ReadFrom::End => "what is written",
             };
             format!(" and beside them {readers_count} that read {from},")
+        }
+        Mode::SlowConsumer {
+            slow_count,
+            bytes_per_second,
+        } => {
+            format!(" then beside {slow_count} that read {bytes_per_second} bytes/s each, twice")
         }
         _ => String::new(),
     };

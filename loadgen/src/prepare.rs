@@ -8,6 +8,7 @@ use crate::end_to_end::Board;
 use crate::plan::{Acks, ReadFrom};
 use crate::schedule::Schedule;
 use crate::session::{Door, Leader};
+use crate::throttle::Throttle;
 use crate::tracing::{Side, Tracing};
 use crate::workload::{Job, Workload};
 use crate::{Error, Mode, Pace, Plan, Target};
@@ -26,6 +27,7 @@ struct Wanted {
     /// The how manyeth of its part, which chooses its partition.
     index: usize,
     side: Option<Side>,
+    throttle: Option<Throttle>,
 }
 
 /// Connects everything, spread over the partitions in turn, each to its partition's leader.
@@ -55,10 +57,12 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
                 partition: leader.partition,
                 side,
             });
-        let (schedule, part) = (wanted.schedule, wanted.part);
-        connections.push(Driven::new(
-            session, workload, schedule, plan, part, tracing,
-        )?);
+        let mut driven = Driven::new(session, workload, wanted.schedule, plan, wanted.part)?;
+        driven.tracing = tracing;
+        if let Some(throttle) = wanted.throttle {
+            driven.slow_down(throttle)?;
+        }
+        connections.push(driven);
     }
     Ok(Prepared { connections, board })
 }
@@ -85,7 +89,7 @@ fn wanted(plan: &Plan, partitions_count: usize, traced: bool) -> Vec<Wanted> {
     let duration_ns = u64::try_from(plan.duration.as_nanos()).unwrap_or(u64::MAX);
     let job = match plan.mode {
         Mode::Produce | Mode::Mixed { .. } => Job::Produce,
-        Mode::Consume => Job::Consume,
+        Mode::Consume | Mode::SlowConsumer { .. } => Job::Consume,
         // A storm makes its own connections.
         Mode::Ping | Mode::Storm => Job::Ping,
     };
@@ -95,6 +99,7 @@ fn wanted(plan: &Plan, partitions_count: usize, traced: bool) -> Vec<Wanted> {
         schedule: Schedule::new(plan.pace, index, plan.connections_count, duration_ns),
         index,
         side: traced.then_some(Side::Writer),
+        throttle: None,
     });
     let beside = (0..plan.mode.beside_count()).map(|index| Wanted {
         part: 1,
@@ -112,6 +117,12 @@ fn wanted(plan: &Plan, partitions_count: usize, traced: bool) -> Vec<Wanted> {
             true => Side::Reader { not_before_ns: 0 },
             false => Side::Follower { not_before_ns: 0 },
         }),
+        throttle: match plan.mode {
+            Mode::SlowConsumer {
+                bytes_per_second, ..
+            } => Some(Throttle::new(bytes_per_second)),
+            _ => None,
+        },
     });
     with_load.chain(beside).collect()
 }

@@ -20,6 +20,9 @@ use crate::{Error, Mode, Plan, Target};
 /// Between the last preparation and the first intended time.
 pub(crate) const LEAD: Duration = Duration::from_millis(20);
 
+/// What reports call the normal ones before the slow ones came.
+pub(crate) const ALONE: &str = "normal, alone";
+
 /// Puts the load of `plan` on `target`. What connections of other kinds did stands beside the result. The connections are spread over the partitions of the topic in turn, each to the
 /// partition's leader by the address that the target advertises.
 ///
@@ -29,6 +32,23 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     if plan.mode == Mode::Storm {
         return storm(target, plan);
     }
+    if let Mode::SlowConsumer { .. } = plan.mode {
+        let alone = Plan {
+            mode: Mode::Consume,
+            ..plan.clone()
+        };
+        let alone = run_once(target, &alone)?;
+        let mut measured = run_once(target, plan)?;
+        measured.beside.push(Part {
+            name: ALONE,
+            measured: alone,
+        });
+        return Ok(measured);
+    }
+    run_once(target, plan)
+}
+
+fn run_once(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     let Prepared { connections, board } = prepare(target, plan)?;
     let names = plan.mode.part_names();
     let shared = Shared {

@@ -94,7 +94,7 @@ impl Storm<'_> {
             match result {
                 Ok(()) => measured.answer(Answer::delivered(0, 0), now_ns, latency_ns, progressed),
                 Err(_) if Instant::now() >= self.deadline => measured.give_up(now_ns, latency_ns),
-                Err(error) => measured.fault(&kind(&error), &error, now_ns, latency_ns, progressed),
+                Err(error) => measured.fault(&error, now_ns, latency_ns, progressed),
             }
         }
     }
@@ -133,29 +133,6 @@ impl Storm<'_> {
         }
         measured.elapsed = measured.elapsed.max(self.plan.duration);
         measured
-    }
-}
-
-/// What failed handshakes are counted by.
-fn kind(error: &Error) -> String {
-    match error {
-        Error::TargetUnreachable { source, .. } => match source.kind() {
-            std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            std::io::ErrorKind::TimedOut => "connecting timed out".to_owned(),
-            std::io::ErrorKind::AddrNotAvailable => {
-                "no local port left (lower --rate: closed connections keep theirs for a minute)"
-                    .to_owned()
-            }
-            other => format!("cannot connect: {other}"),
-        },
-        Error::TargetTlsFailed { .. } => "TLS failed".to_owned(),
-        Error::TargetSilent { what, .. } => format!("no answer to {what}"),
-        Error::TargetClosed { during, .. } => format!("closed during {during}"),
-        Error::TargetConnectionFailed { during, .. } => format!("broken during {during}"),
-        Error::TargetMalformed { what, .. } => format!("no answer to {what} that can be read"),
-        Error::TargetLoginRefused { .. } => "login refused".to_owned(),
-        Error::TargetError { what, code, .. } => format!("{what} answered with error {}", code.0),
-        _ => "other".to_owned(),
     }
 }
 

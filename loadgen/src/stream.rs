@@ -106,6 +106,14 @@ impl Stream {
         }
     }
 
+    /// Whether there are bytes to read that no news of the socket will tell of.
+    pub(crate) fn holds_received(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => !stream.conn.wants_read(),
+        }
+    }
+
     fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,

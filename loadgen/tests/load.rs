@@ -259,6 +259,34 @@ fn handshakes_that_find_no_room_before_a_storm_is_given_up_are_counted() {
 }
 
 #[test]
+fn a_target_may_close_slow_consumers_and_not_the_others() {
+    let mode = Mode::SlowConsumer {
+        slow_count: 1,
+        bytes_per_second: 1_000,
+    };
+    // Each phase connects once for metadata, and then the normal one before the slow one.
+    let responder = Responder::start(Faults {
+        close_fetching: Some(4),
+        ..Faults::default()
+    });
+    let measured = run(&target(&responder), &plan(mode, 20)).unwrap();
+    assert_eq!(measured.answered_count, 20);
+    let [slow, alone] = measured.beside.as_slice() else {
+        panic!("{:?}", measured.beside)
+    };
+    assert_eq!((slow.name, alone.name), ("slow", "normal, alone"));
+    assert_eq!(alone.measured.answered_count, 20);
+    let (count, _) = slow.measured.faults["closed during the run"];
+    assert_eq!((count, measured.is_sound()), (1, true));
+    let responder = Responder::start(Faults {
+        close_fetching: Some(3),
+        ..Faults::default()
+    });
+    let error = run(&target(&responder), &plan(mode, 20)).unwrap_err();
+    assert!(matches!(error, Error::TargetClosed { .. }), "{error:?}");
+}
+
+#[test]
 fn a_connection_that_breaks_ends_the_run_and_names_the_target() {
     let responder = Responder::start(Faults {
         close: Some(5),

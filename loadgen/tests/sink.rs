@@ -80,6 +80,36 @@ fn bears_a_storm_of_connects() {
 }
 
 #[test]
+fn slow_consumers_read_little_beside_those_that_read_everything() {
+    let sink = sink();
+    let mode = Mode::SlowConsumer {
+        slow_count: 3,
+        bytes_per_second: 20_000,
+    };
+    let plan = Plan {
+        connections_count: 2,
+        threads_count: 2,
+        ..plan(mode, 100)
+    };
+    let measured = run(&target(&sink), &plan).unwrap();
+    let [slow, alone] = measured.beside.as_slice() else {
+        panic!("{:?}", measured.beside)
+    };
+    assert_eq!(
+        (measured.answered_count, alone.measured.answered_count),
+        (100, 100)
+    );
+    // What the slow ones have no end of when the run ends is not theirs to answer for.
+    assert!(measured.is_sound());
+    let read = slow.measured.slowly_read_bytes;
+    assert!(
+        read > 0 && read < measured.record_bytes / 20,
+        "{read} of {}",
+        measured.record_bytes
+    );
+}
+
+#[test]
 fn takes_requests_that_are_longer_than_its_buffer() {
     let sink = sink();
     let plan = Plan {

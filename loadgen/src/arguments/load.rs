@@ -16,6 +16,7 @@ pub enum ModeName {
     Ping,
     Mixed,
     Storm,
+    SlowConsumer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +63,8 @@ impl From<Compression> for Codec {
 #[derive(Debug, Clone, Args)]
 pub struct Load {
     /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing; mixed:
-    /// produce, with readers beside; storm: connect, log in, ask for the topic's metadata, and close.
+    /// produce, with readers beside; storm: connect, log in, ask for the topic's metadata, and close;
+    /// slow-consumer: consume, alone and then beside connections that hardly read.
     #[arg(long, value_enum)]
     pub mode: ModeName,
     #[arg(long)]
@@ -149,7 +151,11 @@ impl Load {
             ));
         }
         Ok(Plan {
-            mode: self.beside.mode(self.mode, connections)?,
+            mode: self.beside.mode(
+                self.mode,
+                connections,
+                self.fetch_bytes.unsigned_abs() as usize,
+            )?,
             topic: self.topic.clone(),
             acks: self.acks.into(),
             pace,

@@ -155,6 +155,10 @@ mod tests {
         assert!(run_fault(&["--watch", "gateway"]).contains("NAME=PID"));
         assert!(run_fault(&["--acks", "1"]).contains("--mode produce"));
         assert!(run_fault(&["--readers", "1"]).contains("--mode mixed"));
+        assert!(run_fault(&["--slow", "1"]).contains("--mode slow-consumer"));
+        let slow = "run --target h:1 --topic t --rate 5 --mode slow-consumer --slow 2000";
+        let slow: Vec<&str> = slow.split_whitespace().collect();
+        assert!(fault(&slow).contains("lower either"));
         assert!(run_fault(&["--username", "a"]).contains("password-file"));
         assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
         assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));

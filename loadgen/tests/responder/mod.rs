@@ -50,6 +50,8 @@ pub(crate) struct Faults {
     pub(crate) close: Option<u64>,
     /// From this request on nothing is answered.
     pub(crate) silence: Option<u64>,
+    /// The connection of this number, counted from 0, is closed when it sends a Fetch.
+    pub(crate) close_fetching: Option<usize>,
     /// From this Metadata request on the connection is closed instead, or nothing is answered; counted apart.
     pub(crate) close_metadata: Option<u64>,
     pub(crate) silence_metadata: Option<u64>,
@@ -100,12 +102,13 @@ impl Responder {
         let described = Arc::new(AtomicU64::new(0));
         // Ends with the test process.
         thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
                 let counter = Arc::clone(&counter);
                 let mut connection = Connection {
                     stream: wrap(stream.unwrap()),
                     faults,
                     address,
+                    number,
                     served: counter,
                     described: Arc::clone(&described),
                     end: Arc::clone(&end),
@@ -131,6 +134,7 @@ struct Connection {
     stream: Box<dyn Duplex>,
     faults: Faults,
     address: SocketAddr,
+    number: usize,
     served: Arc<AtomicU64>,
     described: Arc<AtomicU64>,
     /// Where the log ends.
@@ -153,6 +157,9 @@ impl Connection {
             api::SASL_AUTHENTICATE,
         ];
         if !self.authenticated && !always.contains(&header.api_key) {
+            return None;
+        }
+        if header.api_key == api::FETCH && self.faults.close_fetching == Some(self.number) {
             return None;
         }
         if header.api_key == api::METADATA {
