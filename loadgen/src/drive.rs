@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 
-use crate::driven::{Driven, Reads};
+use crate::churn::Window;
+use crate::driven::Driven;
 use crate::limits::WAIT_MAX;
 use crate::measure::{Measured, Progressed};
 use crate::schedule::Next;
+use crate::throttle::Reads;
 use crate::{Error, Plan};
+
+/// Between the last preparation and the first intended time.
+const LEAD: Duration = Duration::from_millis(20);
 
 /// What the threads of one run share.
 pub(crate) struct Shared {
@@ -20,6 +25,37 @@ pub(crate) struct Shared {
     pub(crate) progressed: Vec<Progressed>,
     /// One thread failed, the others need not go on.
     pub(crate) abandoned: AtomicBool,
+    /// Of a command beside the load.
+    pub(crate) window: Option<Window>,
+}
+
+impl Shared {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let parts = plan.mode.part_names().iter();
+        Self {
+            start: Instant::now() + LEAD,
+            progressed: parts.map(|_| Progressed::default()).collect(),
+            abandoned: AtomicBool::new(false),
+            window: plan.churn.as_ref().map(|_| Window::default()),
+        }
+    }
+
+    /// Tells the time of a request to the windows of the command beside the load.
+    pub(crate) fn felt(&self, measured: &mut Measured, intended_ns: u64, now_ns: u64) {
+        if let Some(window) = &self.window {
+            let felt = measured.pauses_mut().side(window.meets(intended_ns));
+            felt.latency_ns
+                .saturating_record(now_ns.saturating_sub(intended_ns));
+        }
+    }
+
+    /// The same for the time between two answers on one connection.
+    pub(crate) fn felt_gap(&self, measured: &mut Measured, before_ns: u64, now_ns: u64) {
+        if let Some(window) = &self.window {
+            let felt = measured.pauses_mut().side(window.meets(before_ns));
+            felt.gap_ns_max = felt.gap_ns_max.max(now_ns.saturating_sub(before_ns));
+        }
+    }
 }
 
 /// Runs the connections until their schedules end and everything is answered, or `grace` is over.
@@ -65,7 +101,7 @@ pub(crate) fn drive(
     }
     let now_ns = since(shared.start);
     for connection in &mut connections {
-        connection.give_up(now_ns, &mut parts[connection.part]);
+        connection.give_up(now_ns, &mut parts[connection.part], shared);
     }
     for measured in &mut parts {
         measured.elapsed = measured.elapsed.max(plan.duration);

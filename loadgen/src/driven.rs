@@ -17,7 +17,7 @@ use crate::measure::Measured;
 use crate::schedule::{Next, Schedule};
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::throttle::Throttle;
+use crate::throttle::{Reads, Throttle};
 use crate::tracing::{Side, Tracing};
 use crate::workload::{FETCH_WAIT_MS, Workload, append_request};
 use crate::{Error, Plan};
@@ -38,6 +38,8 @@ pub(crate) struct Driven {
     schedule: Schedule,
     in_flight_max: usize,
     in_flight: VecDeque<Sent>,
+    /// When the last answer came.
+    answered_ns: Option<u64>,
     next_correlation_id: i32,
     confirmation: Confirmation,
     /// Of all requests so far.
@@ -48,14 +50,6 @@ pub(crate) struct Driven {
     input: Vec<u8>,
     input_from: usize,
     input_to: usize,
-}
-
-/// When a connection reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    Now,
-    NotBefore(u64),
-    Never,
 }
 
 struct Sent {
@@ -108,6 +102,7 @@ impl Driven {
             workload,
             schedule,
             in_flight: VecDeque::new(),
+            answered_ns: None,
             next_correlation_id: 0,
             encoded_bytes: 0,
             out: Vec::new(),
@@ -248,6 +243,7 @@ impl Driven {
                 latency_ns,
                 &shared.progressed[self.part],
             );
+            shared.felt(measured, sent.intended_ns, now_ns);
         }
     }
 
@@ -381,16 +377,21 @@ impl Driven {
                 now_ns.saturating_sub(sent.intended_ns),
                 &shared.progressed[self.part],
             );
+            shared.felt(measured, sent.intended_ns, now_ns);
+            if let Some(before_ns) = self.answered_ns.replace(now_ns) {
+                shared.felt_gap(measured, before_ns, now_ns);
+            }
             self.input_from += frame_bytes;
         }
     }
 
-    pub(crate) fn give_up(&mut self, now_ns: u64, measured: &mut Measured) {
+    pub(crate) fn give_up(&mut self, now_ns: u64, measured: &mut Measured, shared: &Shared) {
         if self.throttle.is_some() {
             return;
         }
         for sent in self.in_flight.drain(..) {
             measured.give_up(now_ns, now_ns.saturating_sub(sent.intended_ns));
+            shared.felt(measured, sent.intended_ns, now_ns);
         }
         if matches!(
             self.confirmation,
@@ -404,6 +405,7 @@ impl Driven {
         while !follows && let Next::Due { intended_ns } = self.schedule.next(now_ns) {
             self.schedule.take();
             measured.give_up(now_ns, now_ns.saturating_sub(intended_ns));
+            shared.felt(measured, intended_ns, now_ns);
         }
     }
 
@@ -440,14 +442,8 @@ impl Driven {
 
     /// Whether it wants to read now, and if not, when.
     pub(crate) fn reads(&mut self, now_ns: u64) -> Reads {
-        match &mut self.throttle {
-            None => Reads::Now,
-            Some(throttle) if throttle.is_over => Reads::Never,
-            Some(throttle) => match throttle.allowed_bytes(now_ns) {
-                0 => Reads::NotBefore(throttle.next_ns()),
-                _ => Reads::Now,
-            },
-        }
+        let throttle = self.throttle.as_mut();
+        throttle.map_or(Reads::Now, |throttle| throttle.reads(now_ns))
     }
 
     fn frame_bytes(&self, pending: &[u8]) -> Result<Option<usize>, Error> {

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+mod churn;
 pub mod compare;
 mod credential;
 mod drive;
@@ -39,10 +40,11 @@ mod tracing;
 mod watch;
 mod workload;
 
+pub use churn::{Churned, Felt, Pauses};
 pub use end_to_end::EndToEnd;
 pub use error::Error;
 pub use measure::{Measured, Part};
-pub use plan::{Acks, Credential, Mode, Pace, Payload, Plan, Progress, ReadFrom, Target};
+pub use plan::{Acks, Churn, Credential, Mode, Pace, Payload, Plan, Progress, ReadFrom, Target};
 pub use records::Shape;
 pub use report::{Report, compare_and_report, create_and_report, run_and_report, write_report};
 pub use run::{create_topic, run};

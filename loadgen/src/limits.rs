@@ -17,6 +17,22 @@ pub const READS_PER_TURN_MAX: usize = 4;
 /// Connections of one run.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
+/// How often a command may run beside the load.
+pub const CHURN_INTERVAL_MIN: Duration = Duration::from_millis(100);
+pub const CHURN_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest such command.
+pub const CHURN_COMMAND_BYTES_MAX: usize = 64 * 1024;
+
+/// How long after the command's end requests still count as touched by it, at most; never more than a quarter of its interval.
+pub const CHURN_TAIL_MAX: Duration = Duration::from_secs(1);
+
+/// How long a command may go on after the load has ended.
+pub const CHURN_END_MAX: Duration = Duration::from_secs(10);
+
+/// How often a running command is looked at.
+pub const CHURN_LOOK: Duration = Duration::from_millis(10);
+
 /// Bytes of answers that all slow consumers of a run may hold together.
 pub const SLOW_BYTES_MAX: usize = 1024 * 1024 * 1024;
 

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use sluice_kafka::ErrorCode;
 
 use crate::Error;
+use crate::churn::{Churned, Pauses};
 use crate::end_to_end::EndToEnd;
 use crate::error::{code_text, kind};
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
@@ -47,6 +48,9 @@ pub struct Measured {
     pub faults: BTreeMap<String, (u64, String)>,
     /// Readers that follow what the same run writes: how late batches reached them.
     pub end_to_end: Option<Box<EndToEnd>>,
+    /// Inside and outside the windows of a command that ran beside.
+    pub pauses: Option<Box<Pauses>>,
+    pub churned: Option<Churned>,
     /// What connections of other kinds did in the same run. These are in no figure above.
     pub beside: Vec<Part>,
 }
@@ -85,6 +89,8 @@ impl Measured {
             series: Series::new(),
             faults: BTreeMap::new(),
             end_to_end: None,
+            pauses: None,
+            churned: None,
             beside: Vec::new(),
         }
     }
@@ -120,6 +126,10 @@ impl Measured {
                 self.count_error(error.0, 1, answer.error_message.unwrap_or_default());
             }
         }
+    }
+
+    pub(crate) fn pauses_mut(&mut self) -> &mut Pauses {
+        self.pauses.get_or_insert_with(|| Box::new(Pauses::new()))
     }
 
     pub(crate) fn give_up(&mut self, now_ns: u64, age_ns: u64) {
@@ -181,6 +191,9 @@ impl Measured {
             let _ = all.latency_ns.add(&found.latency_ns);
             all.unseen_count += found.unseen_count;
         }
+        if let Some(pauses) = other.pauses {
+            self.pauses_mut().add(&pauses);
+        }
         for part in other.beside {
             match self.beside.iter_mut().find(|own| own.name == part.name) {
                 Some(own) => own.measured.add(part.measured),
@@ -194,11 +207,20 @@ impl Measured {
 
     /// Whether every request of every kind came to a good end.
     pub fn is_sound(&self) -> bool {
+        let churn_failed_count = self
+            .churned
+            .as_ref()
+            .map_or(0, |churned| churned.failed_count);
         let unseen_count = self
             .end_to_end
             .as_ref()
             .map_or(0, |found| found.unseen_count);
-        self.failed_count + self.unanswered_count + self.unconfirmed_count + unseen_count == 0
+        self.failed_count
+            + self.unanswered_count
+            + self.unconfirmed_count
+            + unseen_count
+            + churn_failed_count
+            == 0
             && self.beside.iter().all(|part| part.measured.is_sound())
     }
 

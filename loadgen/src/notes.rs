@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::churn::{Churned, Felt};
 use crate::end_to_end::EndToEnd;
 use crate::measure::Measured;
-use crate::plan::ReadFrom;
+use crate::plan::{Churn, ReadFrom};
 use crate::run::ALONE;
 use crate::{Acks, Mode, Plan};
 
@@ -42,6 +43,13 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
     }
     for (kind, (count, words)) in &measured.faults {
         line(kind, &format!("{count} times, first: {words}"));
+    }
+    if let (Some(churn), Some(churned)) = (&plan.churn, &measured.churned) {
+        line("churn", &churn_words(churn, churned));
+    }
+    if let Some(pauses) = &measured.pauses {
+        line("during churn", &felt_words(&pauses.inside));
+        line("otherwise", &felt_words(&pauses.outside));
     }
     if let Some(name) = plan
         .mode
@@ -101,6 +109,59 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
             line("end to end", &end_to_end(plan, found));
         }
     }
+}
+
+fn churn_words(churn: &Churn, churned: &Churned) -> String {
+    if churned.runs_count == 0 {
+        return "it never ran: the run is shorter than --churn-interval".to_owned();
+    }
+    let ends = churned.ends.iter();
+    let ends: Vec<String> = ends
+        .map(|(end, count)| format!("{count} x {end}"))
+        .collect();
+    format!(
+        "{} runs, one each {:?}: {}; {} skipped, the longest took {:.0} ms",
+        churned.runs_count,
+        churn.interval,
+        ends.join(", "),
+        churned.skipped_count,
+        churned.longest.as_secs_f64() * 1e3
+    )
+}
+
+fn felt_words(felt: &Felt) -> String {
+    if felt.latency_ns.is_empty() {
+        return "no request; a longer --churn-interval or run leaves time for it".to_owned();
+    }
+    let quantile = |quantile| felt.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
+    let gap_us = felt.gap_ns_max as f64 / 1e3;
+    format!(
+        "{}, of {} requests; longest gap between answers of a connection {gap_us:.0} us",
+        quantiles(quantile),
+        felt.latency_ns.len()
+    )
+}
+
+pub(crate) fn churn_json(measured: &Measured) -> Value {
+    let (Some(churned), Some(pauses)) = (&measured.churned, &measured.pauses) else {
+        return Value::Null;
+    };
+    let felt = |felt: &Felt| {
+        let quantile = |quantile| felt.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
+        let latency: Map<String, Value> = QUANTILES
+            .iter()
+            .map(|(name, at)| ((*name).to_owned(), json!(quantile(*at))))
+            .collect();
+        json!({"requests": felt.latency_ns.len(), "latency_us": latency, "gap_us_max": felt.gap_ns_max as f64 / 1e3})
+    };
+    json!({
+        "runs": churned.runs_count,
+        "skipped": churned.skipped_count,
+        "ends": churned.ends,
+        "longest_ms": churned.longest.as_secs_f64() * 1e3,
+        "inside": felt(&pauses.inside),
+        "outside": felt(&pauses.outside),
+    })
 }
 
 fn slow_words(slow_count: usize, found: &Measured) -> String {

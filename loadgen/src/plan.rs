@@ -164,6 +164,8 @@ pub struct Plan {
     pub key_bytes: usize,
     pub codec: Codec,
     pub fetch_bytes: i32,
+    /// A command beside the load.
+    pub churn: Option<Churn>,
     pub progress: Progress,
 }
 
@@ -177,6 +179,14 @@ impl Plan {
             codec: self.codec,
         }
     }
+}
+
+/// A command that is run at each interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Churn {
+    /// For `sh -c`.
+    pub command: String,
+    pub interval: Duration,
 }
 
 /// What record values hold.

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::churn;
 use crate::drive::{Shared, drive};
 use crate::driven::Driven;
 use crate::limits::WAIT_MAX;
@@ -16,9 +17,6 @@ use crate::prepare::{Prepared, prepare};
 use crate::session::Door;
 use crate::storm::storm;
 use crate::{Error, Mode, Plan, Target};
-
-/// Between the last preparation and the first intended time.
-pub(crate) const LEAD: Duration = Duration::from_millis(20);
 
 /// What reports call the normal ones before the slow ones came.
 pub(crate) const ALONE: &str = "normal, alone";
@@ -35,6 +33,7 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     if let Mode::SlowConsumer { .. } = plan.mode {
         let alone = Plan {
             mode: Mode::Consume,
+            churn: None,
             ..plan.clone()
         };
         let alone = run_once(target, &alone)?;
@@ -51,17 +50,16 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
 fn run_once(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     let Prepared { connections, board } = prepare(target, plan)?;
     let names = plan.mode.part_names();
-    let shared = Shared {
-        start: Instant::now() + LEAD,
-        progressed: names.iter().map(|_| Progressed::default()).collect(),
-        abandoned: AtomicBool::new(false),
-    };
-    let mut parts = run_threads(target, plan, connections, &shared)?;
+    let shared = Shared::new(plan);
+    let load = || run_threads(target, plan, connections, &shared);
+    let (parts, churned) = churn::beside(plan, &shared, load);
+    let mut parts = parts?;
     if let (Some(board), Some(readers)) = (board.and_then(Arc::into_inner), parts.get_mut(1)) {
         readers.end_to_end = Some(Box::new(board.found()));
     }
     let mut parts = names.iter().zip(parts);
     let (_, mut measured) = parts.next().ok_or(Error::GeneratorBroken)?;
+    measured.churned = churned;
     measured.beside = parts
         .map(|(name, measured)| Part { name, measured })
         .collect();

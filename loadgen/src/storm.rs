@@ -5,16 +5,17 @@
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::thread::set_current_timer_slack;
 
+use crate::churn;
 use crate::drive::{Shared, nanoseconds, since};
 use crate::limits::STORM_STACK_BYTES;
-use crate::measure::{Measured, Progressed};
-use crate::run::{LEAD, show_every_second};
+use crate::measure::Measured;
+use crate::run::show_every_second;
 use crate::schedule::{Next, Schedule};
 use crate::session::Door;
 use crate::workload::Answer;
@@ -24,11 +25,7 @@ use crate::{Error, Plan, Target};
 pub(crate) fn storm(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     let door = Door::new(target)?;
     door.open(&target.address)?.leaders(&plan.topic)?;
-    let shared = Shared {
-        start: Instant::now() + LEAD,
-        progressed: vec![Progressed::default()],
-        abandoned: AtomicBool::new(false),
-    };
+    let shared = Shared::new(plan);
     let storm = Storm {
         door,
         plan,
@@ -38,30 +35,35 @@ pub(crate) fn storm(target: &Target, plan: &Plan) -> Result<Measured, Error> {
         measured: Mutex::new(Measured::new()),
     };
     let running = AtomicUsize::new(0);
-    let spawned = thread::scope(|scope| {
-        for _ in 0..plan.connections_count {
-            running.fetch_add(1, Ordering::AcqRel);
-            let worker = || {
-                storm.work();
-                running.fetch_sub(1, Ordering::AcqRel);
-            };
-            let builder = thread::Builder::new().stack_size(STORM_STACK_BYTES);
-            if let Err(source) = builder.spawn_scoped(scope, worker) {
-                running.fetch_sub(1, Ordering::AcqRel);
-                shared.abandoned.store(true, Ordering::Relaxed);
-                return Err(Error::SystemFailed {
-                    doing: "to start a thread for each handshake under way; lower --connections",
-                    source,
-                });
+    let ran = || {
+        thread::scope(|scope| {
+            for _ in 0..plan.connections_count {
+                running.fetch_add(1, Ordering::AcqRel);
+                let worker = || {
+                    storm.work();
+                    running.fetch_sub(1, Ordering::AcqRel);
+                };
+                let builder = thread::Builder::new().stack_size(STORM_STACK_BYTES);
+                if let Err(source) = builder.spawn_scoped(scope, worker) {
+                    running.fetch_sub(1, Ordering::AcqRel);
+                    shared.abandoned.store(true, Ordering::Relaxed);
+                    return Err(Error::SystemFailed {
+                        doing: "to start a thread for each handshake under way; lower --connections",
+                        source,
+                    });
+                }
             }
-        }
-        show_every_second(target, plan, &shared, || {
-            running.load(Ordering::Acquire) == 0
-        });
-        Ok(())
-    });
+            show_every_second(target, plan, &shared, || {
+                running.load(Ordering::Acquire) == 0
+            });
+            Ok(())
+        })
+    };
+    let (spawned, churned) = churn::beside(plan, &shared, ran);
     spawned?;
-    Ok(storm.into_measured())
+    let mut measured = storm.into_measured();
+    measured.churned = churned;
+    Ok(measured)
 }
 
 struct Storm<'a> {
@@ -91,6 +93,7 @@ impl Storm<'_> {
             let late_ns = begun_ns.saturating_sub(intended_ns);
             measured.send_delay_ns.saturating_record(late_ns);
             measured.elapsed = measured.elapsed.max(Duration::from_nanos(now_ns));
+            self.shared.felt(&mut measured, intended_ns, now_ns);
             match result {
                 Ok(()) => measured.answer(Answer::delivered(0, 0), now_ns, latency_ns, progressed),
                 Err(_) if Instant::now() >= self.deadline => measured.give_up(now_ns, latency_ns),
@@ -130,6 +133,7 @@ impl Storm<'_> {
         while let Next::Due { intended_ns } = schedule.next(now_ns) {
             schedule.take();
             measured.give_up(now_ns, now_ns.saturating_sub(intended_ns));
+            self.shared.felt(&mut measured, intended_ns, now_ns);
         }
         measured.elapsed = measured.elapsed.max(self.plan.duration);
         measured

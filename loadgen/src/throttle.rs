@@ -3,6 +3,14 @@
 /// Steps a second: small enough that the other end sees a trickle, large enough that waking costs nothing.
 const STEPS_PER_SECOND: u64 = 20;
 
+/// When a connection reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Now,
+    NotBefore(u64),
+    Never,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle {
     bytes_per_second: u64,
@@ -30,6 +38,14 @@ impl Throttle {
         match allowed >= self.step_bytes() {
             true => usize::try_from(allowed).unwrap_or(usize::MAX),
             false => 0,
+        }
+    }
+
+    pub(crate) fn reads(&mut self, now_ns: u64) -> Reads {
+        match self.allowed_bytes(now_ns) {
+            _ if self.is_over => Reads::Never,
+            0 => Reads::NotBefore(self.next_ns()),
+            _ => Reads::Now,
         }
     }
 

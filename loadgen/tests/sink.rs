@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use short::{TOPIC, plan};
 use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
-use sluice_loadgen::{Acks, Credential, Mode, Payload, Plan, ReadFrom, Shape, Target, run};
+use sluice_loadgen::{Acks, Churn, Credential, Mode, Payload, Plan, ReadFrom, Shape, Target, run};
 
 #[test]
 fn acknowledges_what_is_produced_on_every_partition() {
@@ -107,6 +107,48 @@ fn slow_consumers_read_little_beside_those_that_read_everything() {
         "{read} of {}",
         measured.record_bytes
     );
+}
+
+#[test]
+fn a_command_beside_the_load_is_counted_and_every_request_is_inside_or_outside_of_it() {
+    let sink = sink();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let churn = |end: &str| Churn {
+        command: format!("echo >>{}; {end}", file.path().display()),
+        interval: Duration::from_millis(200),
+    };
+    let with = |mode, end| Plan {
+        churn: Some(churn(end)),
+        ..plan(mode, 200)
+    };
+    let measured = run(&target(&sink), &with(Mode::Produce, "exit 3")).unwrap();
+    let churned = measured.churned.as_ref().unwrap();
+    let lines = std::fs::read_to_string(file.path())
+        .unwrap()
+        .lines()
+        .count() as u64;
+    assert!(churned.runs_count >= 1);
+    assert_eq!(
+        (
+            churned.runs_count,
+            churned.failed_count,
+            churned.ends.get("exit 3")
+        ),
+        (lines, lines, Some(&lines))
+    );
+    assert_eq!(measured.answered_count, 200);
+    let pauses = measured.pauses.as_ref().unwrap();
+    let (inside, outside) = (&pauses.inside.latency_ns, &pauses.outside.latency_ns);
+    assert_eq!(inside.len() + outside.len(), 200);
+    // Before the first run of the command nothing is inside, and something always is around it.
+    assert!(!inside.is_empty() && !outside.is_empty());
+    assert!(pauses.inside.gap_ns_max > 0);
+    assert!(!measured.is_sound());
+    let storm = run(&target(&sink), &with(Mode::Storm, "exit 0")).unwrap();
+    let pauses = storm.pauses.as_ref().unwrap();
+    let felt_count = pauses.inside.latency_ns.len() + pauses.outside.latency_ns.len();
+    assert_eq!(felt_count, 200);
+    assert!(storm.is_sound());
 }
 
 #[test]

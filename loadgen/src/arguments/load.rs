@@ -173,6 +173,7 @@ impl Load {
             key_bytes: self.key_bytes,
             codec: self.compression.into(),
             fetch_bytes: self.fetch_bytes,
+            churn: None,
             progress: match self.quiet {
                 true => Progress::Silent,
                 false => Progress::EverySecond,

@@ -2,6 +2,7 @@
 
 mod access;
 mod beside;
+mod churn;
 mod compare;
 mod load;
 
@@ -12,6 +13,7 @@ use crate::watch::Watched;
 use crate::{Error, report, sink};
 pub use access::{Access, Mechanism};
 pub use beside::{Beside, FromName};
+pub use churn::ChurnArguments;
 pub use compare::Compare;
 pub use load::{AcksName, Compression, Load, ModeName};
 
@@ -26,7 +28,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Put load on one target and say what it answered, and when.
-    Run(Run),
+    Run(Box<Run>),
     /// Put the same load on several targets in interleaved rounds, and say how they differ.
     Compare(Compare),
     /// Turn JSON results into a page with plots, CSV, and percentile files for the HdrHistogram plotter.
@@ -46,6 +48,8 @@ pub struct Run {
     pub access: Access,
     #[command(flatten)]
     pub load: Load,
+    #[command(flatten)]
+    pub churn: ChurnArguments,
     /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
     #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
@@ -72,7 +76,11 @@ impl Run {
     /// Checks everything that can be checked before the first byte is sent.
     pub fn check(&self) -> Result<(Target, Plan, Vec<Watched>), Error> {
         let target = self.access.target(&self.target, &self.target)?;
-        Ok((target, self.load.plan()?, watched(&self.watch)?))
+        let plan = Plan {
+            churn: self.churn.check()?,
+            ..self.load.plan()?
+        };
+        Ok((target, plan, watched(&self.watch)?))
     }
 }
 
@@ -159,6 +167,9 @@ mod tests {
         let slow = "run --target h:1 --topic t --rate 5 --mode slow-consumer --slow 2000";
         let slow: Vec<&str> = slow.split_whitespace().collect();
         assert!(fault(&slow).contains("lower either"));
+        assert!(run_fault(&["--churn-interval", "1s"]).contains("--churn-command"));
+        let often = ["--churn-command", "true", "--churn-interval", "5ms"];
+        assert!(run_fault(&often).contains("from 100ms to 24h"));
         assert!(run_fault(&["--username", "a"]).contains("password-file"));
         assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
         assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));

@@ -140,6 +140,7 @@ fn measured_json(measured: &Measured) -> Value {
         "seconds": seconds.collect::<Vec<_>>(),
         "errors": errors.collect::<Vec<_>>(),
         "faults": notes::faults_json(measured),
+        "churn": notes::churn_json(measured),
         "beside": notes::beside_json(measured, measured_json),
         "end_to_end": notes::end_to_end_json(measured),
     })

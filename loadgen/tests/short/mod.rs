@@ -34,6 +34,7 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
         key_bytes: 0,
         codec: Codec::None,
         fetch_bytes: 1_000_000,
+        churn: None,
         progress: Progress::Silent,
     }
 }
