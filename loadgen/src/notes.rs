@@ -57,7 +57,7 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
         .first()
         .filter(|_| plan.mode.has_parts())
     {
-        line("above", &format!("of {name} connections; the others:"));
+        line("above", &format!("{name}; beside them:"));
     }
     for part in &measured.beside {
         let (name, found) = (part.name, &part.measured);
@@ -106,7 +106,10 @@ pub(crate) fn notes(plan: &Plan, measured: &Measured, mut line: impl FnMut(&str,
             );
         }
         if let Some(found) = &found.end_to_end {
-            line("end to end", &end_to_end(plan, found));
+            line(
+                "end to end",
+                &end_to_end(plan, found, part.measured.failed_count),
+            );
         }
     }
 }
@@ -174,13 +177,16 @@ fn slow_words(slow_count: usize, found: &Measured) -> String {
     )
 }
 
-fn end_to_end(plan: &Plan, found: &EndToEnd) -> String {
+fn end_to_end(plan: &Plan, found: &EndToEnd, failed_count: u64) -> String {
     let seen = found.latency_ns.len();
     if plan.acks == Acks::None {
         return "not measured: without acks no answer names the offset that a batch got".to_owned();
     }
     if seen == 0 {
-        let advice = "is the target a sink? It keeps nothing; say --readers-from start";
+        let advice = match failed_count {
+            0 => "is the target a sink? It keeps nothing; say --readers-from start",
+            _ => "its errors are above; --readers-as logs readers in as somebody who may read",
+        };
         return format!(
             "readers saw none of {} batches; {advice}",
             found.unseen_count

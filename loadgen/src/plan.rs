@@ -164,6 +164,8 @@ pub struct Plan {
     pub key_bytes: usize,
     pub codec: Codec,
     pub fetch_bytes: i32,
+    /// How readers beside the load log in, if not as the load.
+    pub readers_as: Option<Target>,
     /// A command beside the load.
     pub churn: Option<Churn>,
     pub progress: Progress,

@@ -33,6 +33,7 @@ struct Wanted {
 /// Connects everything, spread over the partitions in turn, each to its partition's leader.
 pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let door = Door::new(target)?;
+    let readers_door = plan.readers_as.as_ref().map(Door::new).transpose()?;
     let leaders = door.open(&target.address)?.leaders(&plan.topic)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let timestamp_ms = now.map_or(0, |now| now.as_millis() as i64);
@@ -40,6 +41,10 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let mut connections = Vec::new();
     for wanted in wanted(plan, leaders.len(), board.is_some()) {
         let leader = &leaders[wanted.index % leaders.len()];
+        let door = match wanted.part {
+            0 => &door,
+            _ => readers_door.as_ref().unwrap_or(&door),
+        };
         let mut session = door.open(&leader.address)?;
         let workload = Workload::prepare(
             wanted.job,

@@ -51,6 +51,20 @@ pub enum Mechanism {
 }
 
 impl Access {
+    /// The same with other values: `KEY=VALUE` each.
+    pub(super) fn with(&self, options: &[String]) -> Result<Self, Error> {
+        let mut access = self.clone();
+        for text in options {
+            let Some((key, value)) = text.split_once('=') else {
+                return argument(format!(
+                    "--readers-as {text}: write KEY=VALUE, such as username=alice"
+                ));
+            };
+            access.set(key, value)?;
+        }
+        Ok(access)
+    }
+
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
         let text = || Some(value.to_owned());
         let path = || Some(PathBuf::from(value));
@@ -74,7 +88,7 @@ impl Access {
             "tls-name" => self.tls_name = text(),
             _ => {
                 return argument(format!(
-                    "--with: no option {key}; there are sasl, username, password-file, token-file, token-url, client-id, \
+                    "no option {key}; there are sasl, username, password-file, token-file, token-url, client-id, \
                      client-secret-file, token-roots, tls-roots and tls-name"
                 ));
             }

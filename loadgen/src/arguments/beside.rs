@@ -18,6 +18,10 @@ pub struct Beside {
     /// its start, over and over, as a consumer does that catches up. A sink keeps nothing to follow: there say `start`.
     #[arg(long, value_name = "WHERE", value_enum)]
     pub readers_from: Option<FromName>,
+    /// mixed: the login of readers, where those that write may not read: an option from username to tls-name, such as
+    /// client-id=analytics. What is not given is as for the writers. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub readers_as: Vec<String>,
     /// slow-consumer: connections that fetch and read their answers slowly, beside --connections that consume at the rate;
     /// 1 unless stated. The normal ones run twice for --seconds: alone, then beside the slow ones.
     #[arg(long, value_name = "COUNT")]
@@ -41,9 +45,12 @@ impl Beside {
         connections: usize,
         fetch_bytes: usize,
     ) -> Result<Mode, Error> {
-        if name != ModeName::Mixed && (self.readers.is_some() || self.readers_from.is_some()) {
+        let for_readers =
+            self.readers.is_some() || self.readers_from.is_some() || !self.readers_as.is_empty();
+        if name != ModeName::Mixed && for_readers {
             return argument(
-                "--readers and --readers-from: only --mode mixed has readers".to_owned(),
+                "--readers, --readers-from and --readers-as: only --mode mixed has readers"
+                    .to_owned(),
             );
         }
         if name != ModeName::SlowConsumer && (self.slow.is_some() || self.read_rate.is_some()) {

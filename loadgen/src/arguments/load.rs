@@ -11,11 +11,17 @@ use crate::{Codec, Error};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ModeName {
+    /// One batch a request.
     Produce,
+    /// Fetch what comes next; at the end begin anew.
     Consume,
+    /// Fetch at the end, waiting for nothing: the shortest round trip.
     Ping,
+    /// Produce, with readers beside (--readers), reported apart.
     Mixed,
+    /// Whole handshakes at the rate: connect, log in, ask for the topic's metadata, close. Failures are counted by kind.
     Storm,
+    /// Consume, alone and then beside connections that hardly read (--slow), reported apart.
     SlowConsumer,
 }
 
@@ -62,16 +68,16 @@ impl From<Compression> for Codec {
 /// What is sent, and when.
 #[derive(Debug, Clone, Args)]
 pub struct Load {
-    /// produce: one batch a request; consume: fetch what comes next; ping: fetch at the end, waiting for nothing; mixed:
-    /// produce, with readers beside; storm: connect, log in, ask for the topic's metadata, and close;
-    /// slow-consumer: consume, alone and then beside connections that hardly read.
+    /// What a request is.
     #[arg(long, value_enum)]
     pub mode: ModeName,
+    /// The topic, which must exist: `loadgen create-topic` makes one.
     #[arg(long)]
     pub topic: String,
     /// Requests per second over all connections, sent on time whatever the target does; or `max` for a closed loop.
     #[arg(long)]
     pub rate: String,
+    /// How long requests are due.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
     /// How long to wait for answers after the last request was due.
@@ -87,8 +93,10 @@ pub struct Load {
     /// Requests on their way per connection. A due request that finds no room waits, and its wait counts.
     #[arg(long, default_value_t = 64)]
     pub in_flight: usize,
+    /// Bytes of each record's value.
     #[arg(long, default_value_t = 1024)]
     pub record_bytes: usize,
+    /// Records in one produced batch.
     #[arg(long, default_value_t = 1)]
     pub records_per_batch: usize,
     /// JSON orders with personal fields as values, instead of letters.
@@ -174,6 +182,7 @@ impl Load {
             codec: self.compression.into(),
             fetch_bytes: self.fetch_bytes,
             churn: None,
+            readers_as: None,
             progress: match self.quiet {
                 true => Progress::Silent,
                 false => Progress::EverySecond,

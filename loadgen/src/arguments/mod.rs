@@ -76,9 +76,17 @@ impl Run {
     /// Checks everything that can be checked before the first byte is sent.
     pub fn check(&self) -> Result<(Target, Plan, Vec<Watched>), Error> {
         let target = self.access.target(&self.target, &self.target)?;
+        let plan = self.load.plan()?;
         let plan = Plan {
             churn: self.churn.check()?,
-            ..self.load.plan()?
+            readers_as: match self.load.beside.readers_as.as_slice() {
+                [] => None,
+                options => {
+                    let access = self.access.with(options)?;
+                    Some(access.target(&self.target, &self.target)?)
+                }
+            },
+            ..plan
         };
         Ok((target, plan, watched(&self.watch)?))
     }
@@ -198,6 +206,31 @@ mod tests {
             ];
             assert!(fault(&arguments).contains("or max"), "{rate}");
         }
+    }
+
+    #[test]
+    fn readers_log_in_as_those_that_write_but_for_what_is_given() {
+        let run = "loadgen run --target h:1 --topic t --rate 5 --mode mixed --username a --password-file /a";
+        let run: Vec<&str> = run.split_whitespace().collect();
+        let readers_as = |options: &[&str]| {
+            let parsed = Arguments::try_parse_from([&run, options].concat()).unwrap();
+            let Command::Run(run) = parsed.command else {
+                unreachable!()
+            };
+            run.check().map(|(_, plan, _)| plan.readers_as)
+        };
+        assert!(readers_as(&[]).unwrap().is_none());
+        let other = readers_as(&["--readers-as", "username=b"])
+            .unwrap()
+            .unwrap();
+        let expected = Credential::Plain {
+            username: "b".to_owned(),
+            password_file: "/a".into(),
+        };
+        assert_eq!(other.credential, expected);
+        let fault = readers_as(&["--readers-as", "b"]).unwrap_err().to_string();
+        assert!(fault.contains("KEY=VALUE"), "{fault}");
+        assert!(run_fault(&["--readers-as", "username=b"]).contains("--mode mixed"));
     }
 
     #[test]

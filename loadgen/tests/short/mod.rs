@@ -35,6 +35,7 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
         codec: Codec::None,
         fetch_bytes: 1_000_000,
         churn: None,
+        readers_as: None,
         progress: Progress::Silent,
     }
 }
