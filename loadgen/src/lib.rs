@@ -1,9 +1,10 @@
 //! Load for Kafka at an intended rate, and a fair comparison of two ways to the same cluster.
 //!
 //! ```text
-//! arguments ──► plan ──► session (connect, log in, Metadata, offsets), one per connection
-//!                           │
-//!            schedule ──► drive (threads over many connections) ──► measure ──► report
+//! arguments ──► plan ──► prepare ──► session (connect, log in, Metadata, offsets), one per connection
+//!                           │                                  storm: nothing but sessions, at a rate
+//!            schedule ──► drive (threads over many connections: driven) ──► measure ──► report
+//!                           beside them: readers (end_to_end), slow readers (throttle), a command (churn)
 //!                                                    compare: rounds A B B A, ratios with spread
 //!                                                    report --out DIR: a page with plots, CSV, .hgrm
 //! ```
