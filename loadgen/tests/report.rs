@@ -154,6 +154,56 @@ fn a_result_of_before_there_were_histograms_gives_a_page_that_says_what_is_missi
 }
 
 #[test]
+fn what_ran_beside_the_load_has_its_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let sink = sink();
+    let address = sink.addresses()[0].to_string();
+    let run = "run --mode mixed --readers-from start --rate 200 --seconds 1 --quiet --json-file run.json --churn-interval 300ms \
+        --churn-command true --topic";
+    let mut run: Vec<&str> = run.split_whitespace().collect();
+    run.extend([TOPIC, "--target", &address]);
+    loadgen(&run, directory.path());
+    let other = r#"{"plan": "slow-consumer", "processes": [], "result": {"intended": 10, "answered": 8, "failed": 2, "elapsed_s": 1.0,
+        "unconfirmed_connections": 4, "faults": [{"kind": "login refused", "count": 2, "first_message": "<i>"}], "beside": {
+        "slow": {"answered": 3, "elapsed_s": 1.0, "faults": [{"kind": "closed", "count": 5, "first_message": "&"}]},
+        "readers": {"intended": 6, "answered": 6, "elapsed_s": 2.0, "latency_us": {"p50": 1.0, "p99": 2222.0, "max": 3.0},
+            "end_to_end": {"seen": 40, "unseen": 77, "latency_us": {"p50": 1.0, "p99": 4444.0, "max": 3.0}}}}}}"#;
+    fs::write(directory.path().join("other.json"), other).unwrap();
+    loadgen(
+        &["report", "--out", "out", "run.json", "other.json"],
+        directory.path(),
+    );
+    let page = fs::read_to_string(directory.path().join("out/report.html")).unwrap();
+    check_well_formed(&page);
+    check_self_contained(&page);
+    let (run, other) = page.split_once("id=\"result-2\"").unwrap();
+    for part in [
+        "Other connections of the same run",
+        "<th scope=\"row\">readers</th>",
+        "<th scope=\"row\">during churn</th>",
+        "<th scope=\"row\">otherwise</th>",
+        " runs: ",
+    ] {
+        assert!(run.contains(part), "no {part}");
+    }
+    for part in [
+        "4 connections were not seen to read",
+        "login refused, 2 times: &lt;i&gt;",
+        "slow: closed, 5 times: &amp;",
+        "<td>2,222</td>",
+        "<th scope=\"row\">end to end</th><td>40</td>",
+        "<td>4,444</td>",
+        "<td>77</td>",
+    ] {
+        assert!(other.contains(part), "no {part}");
+    }
+    let all = fs::read_to_string(directory.path().join("out/report.json")).unwrap();
+    for part in ["\"inside\"", "\"readers\"", "\"unseen\"", "\"faults\""] {
+        assert!(all.contains(part), "no {part}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_result_is_named() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("other.json"), "{}").unwrap();

@@ -131,6 +131,7 @@ fn measured_json(measured: &Measured) -> Value {
         "records": measured.records_count,
         "record_bytes": measured.record_bytes,
         "wire_bytes": measured.wire_bytes,
+        "slowly_read_bytes": measured.slowly_read_bytes,
         "elapsed_s": measured.elapsed.as_secs_f64(),
         "answered_per_s": measured.answered_per_second(),
         "latency_us": latency,

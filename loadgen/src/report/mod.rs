@@ -6,6 +6,7 @@
 //! ```
 
 pub(crate) mod arguments;
+mod beside;
 mod course;
 mod csv;
 mod escape;

@@ -44,6 +44,8 @@ pub(super) struct Round {
     pub(super) answered: u64,
     pub(super) failed: u64,
     pub(super) unanswered: u64,
+    /// Connections that did not show that they read all writes that want no answer.
+    pub(super) unconfirmed: u64,
     pub(super) records: u64,
     pub(super) record_bytes: u64,
     pub(super) wire_bytes: u64,
@@ -56,6 +58,26 @@ pub(super) struct Round {
     /// CPU seconds of watched processes.
     pub(super) cpu_s: Vec<(String, f64)>,
     pub(super) errors: Vec<Fault>,
+    /// Failures that are no errors of Kafka's: their kind, how often, and their first words.
+    pub(super) failures: Vec<(String, u64, String)>,
+    /// Connections of other kinds in the same run, by name.
+    pub(super) beside: Vec<(String, Round)>,
+    /// What has a table of latencies of its own.
+    pub(super) apart: Vec<(&'static str, Apart)>,
+    /// How the command beside the load ran, in words.
+    pub(super) churn: Option<String>,
+}
+
+/// Times that are not those of all requests of a round.
+#[derive(Debug)]
+pub(super) struct Apart {
+    pub(super) count: u64,
+    /// Batches that no reader saw.
+    pub(super) unseen: f64,
+    /// p50, p99 and the maximum.
+    pub(super) latency_us: [f64; 3],
+    /// The longest time between two answers on one connection.
+    pub(super) gap_us_max: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -182,11 +204,22 @@ fn round(json: &Value, cpu_s: Vec<(String, f64)>) -> Round {
             latency_us: ["p50", "p90", "p99", "max"].map(|name| float(latency, name)),
         }
     });
+    let failures = list(json, "faults").iter().map(|fault| {
+        let kind = text(fault, "kind").unwrap_or_default();
+        let words = text(fault, "first_message").unwrap_or_default();
+        (kind, count(fault, "count"), words)
+    });
+    let beside = json.get("beside").and_then(Value::as_object);
+    let beside = beside.map(|parts| {
+        let parts = parts.iter();
+        parts.map(|(name, part)| (name.clone(), round(part, Vec::new())))
+    });
     Round {
         intended: count(json, "intended"),
         answered: count(json, "answered"),
         failed: count(json, "failed"),
         unanswered: count(json, "unanswered"),
+        unconfirmed: count(json, "unconfirmed_connections"),
         records: count(json, "records"),
         record_bytes: count(json, "record_bytes"),
         wire_bytes: count(json, "wire_bytes"),
@@ -197,7 +230,50 @@ fn round(json: &Value, cpu_s: Vec<(String, f64)>) -> Round {
         seconds: seconds.collect(),
         cpu_s,
         errors: errors.collect(),
+        failures: failures.collect(),
+        beside: beside.into_iter().flatten().collect(),
+        apart: apart(json),
+        churn: json.get("churn").and_then(churn_words),
     }
+}
+
+fn apart(json: &Value) -> Vec<(&'static str, Apart)> {
+    let churn = |side: &str| json.get("churn").and_then(|churn| churn.get(side));
+    let known = [
+        ("end to end", json.get("end_to_end"), "seen"),
+        ("during churn", churn("inside"), "requests"),
+        ("otherwise", churn("outside"), "requests"),
+    ];
+    let found = known.into_iter().filter_map(|(name, json, counted)| {
+        let json = json.filter(|json| json.is_object())?;
+        let latency = json.get("latency_us").unwrap_or(&Value::Null);
+        let apart = Apart {
+            count: count(json, counted),
+            unseen: float(json, "unseen"),
+            // Histograms without an entry say 0.
+            latency_us: ["p50", "p99", "max"].map(|name| match count(json, counted) {
+                0 => f64::NAN,
+                _ => float(latency, name),
+            }),
+            gap_us_max: float(json, "gap_us_max"),
+        };
+        Some((name, apart))
+    });
+    found.collect()
+}
+
+fn churn_words(json: &Value) -> Option<String> {
+    let runs = json.get("runs")?.as_u64()?;
+    let ends = entries(json, "ends", Value::as_u64).into_iter();
+    let ends: Vec<String> = ends
+        .map(|(end, count)| format!("{count} x {end}"))
+        .collect();
+    Some(format!(
+        "{runs} runs: {}; {} skipped, the longest took {:.0} ms",
+        ends.join(", "),
+        count(json, "skipped"),
+        float(json, "longest_ms")
+    ))
 }
 
 /// `None` for what is no histogram, as for one that is not there.
@@ -225,6 +301,11 @@ impl Round {
 
     pub(super) fn cpu_us_per_request(&self, process: &str) -> f64 {
         self.cpu_s(process) * 1e6 / self.answered as f64
+    }
+
+    pub(super) fn part(&self, name: &str) -> Option<&Self> {
+        let mut parts = self.beside.iter();
+        parts.find(|(part, _)| part == name).map(|(_, part)| part)
     }
 
     pub(super) fn cpu_s(&self, process: &str) -> f64 {

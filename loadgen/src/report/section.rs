@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::beside::beside;
 use super::course::course;
 use super::escape::html;
 use super::html::{figure, heading, paragraph, table};
@@ -67,6 +68,7 @@ pub(super) fn section(
     }
     percentile_table(page, &named);
     links(page, result, files);
+    beside(page, result);
     match result.kind {
         Kind::Run => course(page, result),
         Kind::Compare => rounds::ratios(page, result),
@@ -233,7 +235,8 @@ fn faults(page: &mut String, result: &Document) {
     for target in &result.targets {
         let sum = |figure: fn(&Round) -> u64| target.rounds.iter().map(figure).sum::<u64>();
         let (failed, unanswered) = (sum(|round| round.failed), sum(|round| round.unanswered));
-        if failed + unanswered == 0 {
+        let unconfirmed = sum(|round| round.unconfirmed);
+        if failed + unanswered + unconfirmed == 0 {
             continue;
         }
         let _ = writeln!(
@@ -244,6 +247,13 @@ fn faults(page: &mut String, result: &Document) {
             number(failed as f64, 0),
             number(unanswered as f64, 0)
         );
+        if unconfirmed > 0 {
+            let connections = number(unconfirmed as f64, 0);
+            let _ = writeln!(
+                page,
+                "<li>{connections} connections were not seen to read every write that wants no answer</li>"
+            );
+        }
         let mut told: Vec<i64> = Vec::new();
         let errors = || target.rounds.iter().flat_map(|round| &round.errors);
         for error in errors() {
@@ -260,6 +270,11 @@ fn faults(page: &mut String, result: &Document) {
                 number(count as f64, 0),
                 html(&error.words)
             );
+        }
+        for (kind, count, words) in target.rounds.iter().flat_map(|round| &round.failures) {
+            let (kind, words) = (html(kind), html(words));
+            let count = number(*count as f64, 0);
+            let _ = writeln!(page, "<li>{kind}, {count} times: {words}</li>");
         }
         page.push_str("</ul></div>\n");
     }
