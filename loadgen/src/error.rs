@@ -45,6 +45,17 @@ pub enum Error {
         what: &'static str,
         seconds: u64,
     },
+    #[error(
+        "{address} of target {target} took {open_count} connections and did not answer {what} on the next within {seconds} s; does it, or \
+         what stands in front of it, bound their number (maxconn, open files)?"
+    )]
+    TargetFull {
+        target: String,
+        address: String,
+        open_count: usize,
+        what: &'static str,
+        seconds: u64,
+    },
     #[error("{address} of target {target} closed the connection during {during}{advice}")]
     TargetClosed {
         target: String,
@@ -109,6 +120,27 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Silence on a connection that others came before has another cause than silence on the first one.
+    pub(crate) fn after(self, open_count: usize) -> Self {
+        match self {
+            Self::TargetSilent {
+                target,
+                address,
+                what,
+                seconds,
+            } if open_count > 0 => Self::TargetFull {
+                target,
+                address,
+                open_count,
+                what,
+                seconds,
+            },
+            other => other,
+        }
+    }
+}
+
 /// What failures are counted by.
 pub(crate) fn kind(error: &Error) -> String {
     match error {
@@ -122,7 +154,9 @@ pub(crate) fn kind(error: &Error) -> String {
             other => format!("cannot connect: {other}"),
         },
         Error::TargetTlsFailed { .. } => "TLS failed".to_owned(),
-        Error::TargetSilent { what, .. } => format!("no answer to {what}"),
+        Error::TargetSilent { what, .. } | Error::TargetFull { what, .. } => {
+            format!("no answer to {what}")
+        }
         Error::TargetClosed { during, .. } => format!("closed during {during}"),
         Error::TargetConnectionFailed { during, .. } => format!("broken during {during}"),
         Error::TargetMalformed { what, .. } => format!("no answer to {what} that can be read"),
@@ -151,5 +185,26 @@ fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::NOT_ENOUGH_REPLICAS => "too few replicas, or the write waits for an approval",
         ErrorCode::MESSAGE_TOO_LARGE => "use fewer or smaller records per batch",
         _ => "see the target's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_after_many_connections_asks_for_a_bound_on_their_number() {
+        let silent = || Error::TargetSilent {
+            target: "t".to_owned(),
+            address: "h:1".to_owned(),
+            what: "ApiVersions",
+            seconds: 10,
+        };
+        let text = silent().after(1_000).to_string();
+        assert!(
+            text.contains("took 1000 connections") && text.contains("maxconn"),
+            "{text}"
+        );
+        assert!(silent().after(0).to_string().contains("is it Kafka"));
     }
 }

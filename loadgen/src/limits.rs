@@ -15,7 +15,7 @@ pub const IN_BYTES: usize = 256 * 1024;
 pub const READS_PER_TURN_MAX: usize = 4;
 
 /// Connections of one run.
-pub const CONNECTIONS_MAX: usize = 4_096;
+pub const CONNECTIONS_MAX: usize = 8_192;
 
 /// How often a command may run beside the load.
 pub const CHURN_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ pub const SINK_FETCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const SINK_OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Connections that a sink holds; one more is closed.
-pub const SINK_CONNECTIONS_MAX: u32 = 4_096;
+pub const SINK_CONNECTIONS_MAX: u32 = 8_192;
 
 /// Closed connections that a sink speaks of.
 pub const SINK_NOTES_MAX: u32 = 20;

@@ -30,7 +30,8 @@ struct Wanted {
     throttle: Option<Throttle>,
 }
 
-/// Connects everything, spread over the partitions in turn, each to its partition's leader.
+/// Connects everything, spread over the partitions in turn, each to its partition's leader. One after the other, each up to
+/// the end of its login: how a target bears many at once is what a storm asks.
 pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let door = Door::new(target)?;
     let readers_door = plan.readers_as.as_ref().map(Door::new).transpose()?;
@@ -45,7 +46,8 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
             0 => &door,
             _ => readers_door.as_ref().unwrap_or(&door),
         };
-        let mut session = door.open(&leader.address)?;
+        let opened = door.open(&leader.address);
+        let mut session = opened.map_err(|error| error.after(connections.len()))?;
         let workload = Workload::prepare(
             wanted.job,
             plan,
