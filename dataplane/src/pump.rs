@@ -18,7 +18,7 @@ use crate::buffers::{BUFFER_BYTES, BufferPool};
 use crate::kick::Kick;
 use crate::ledger::{Account, Ledger, ShardLedger};
 use crate::limits::ANSWER_ROUND_BYTES_MAX;
-use crate::net::{Arrived, Stream, reactor_yield};
+use crate::net::{Arrived, Stream};
 use crate::shard_state::ShardState;
 
 /// Runs of bytes that one write takes.
@@ -201,7 +201,7 @@ async fn request_round(
     }
     // Settling and writing have mostly waited, and need not have.
     if outbox.gives_way() {
-        reactor_yield().await;
+        shard.driver.turn().await;
     }
     Ok(())
 }
@@ -266,7 +266,7 @@ async fn answer_round(
     connection.room.notify();
     if !idle {
         if outbox.gives_way() {
-            reactor_yield().await;
+            shard.driver.turn().await;
         }
         return Ok(());
     }
@@ -318,7 +318,7 @@ async fn take_answers(
             };
             while !step(&mut job) {
                 masking.hold(job.held_bytes())?;
-                reactor_yield().await;
+                shard.driver.turn().await;
             }
             // Twice: what was masked is copied into the answer.
             masking.hold(job.held_bytes().saturating_mul(2))?;

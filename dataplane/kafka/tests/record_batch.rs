@@ -320,6 +320,50 @@ fn control_batches_and_empty_batches_pass_untouched() {
     }
 }
 
+#[test]
+fn headers_that_outgrow_the_batch_are_cut_short_and_refused() {
+    let record = Plain {
+        attributes: 0,
+        timestamp_delta: 0,
+        offset_delta: 0,
+        key: None,
+        value: None,
+        headers: vec![("h".into(), None); 1_000],
+    };
+    let batch = encode_batch(0, 1, &encode_area(std::slice::from_ref(&record)));
+    let limits = DecompressLimits {
+        output_bytes_max: 10_000,
+        ..DecompressLimits::default()
+    };
+    let mut out = b"before".to_vec();
+    let mut pushed = 0;
+    let outcome = rewrite_records(
+        &batch,
+        &mut Scratch::default(),
+        &limits,
+        &mut out,
+        |record, new| {
+            for header in record.headers() {
+                pushed += usize::from(!new.headers.is_oversized());
+                new.headers.push(Header {
+                    value: Some(&[b'x'; 100]),
+                    ..header
+                });
+            }
+            RecordVerdict {
+                headers: PartVerdict::Replace,
+                ..RecordVerdict::default()
+            }
+        },
+    );
+    assert!(
+        matches!(outcome, Err(BatchError::Oversized { .. })),
+        "{outcome:?}"
+    );
+    assert!((90..110).contains(&pushed), "{pushed}");
+    assert_eq!(out, b"before");
+}
+
 fn masked_value(new: &mut NewParts) -> RecordVerdict {
     new.value.extend_from_slice(b"masked");
     RecordVerdict {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kafka_protocol::protocol::StrBytes;
 use sluice_kafka::record_batch::BatchHeader;
 use sluice_kafka::views::TopicKey;
+use sluice_policy::limits::TOPIC_BYTES_MAX;
 use sluice_policy::{
     Decision, KnownTopic, MaskPlanId, Operation, OperationSet, Permit, Reason, ResourceKind,
     ResourceRef, Rights, TopicChange,
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::environment::{Environment, Snapshot};
 use crate::forward::Permits;
+use crate::limits::ROLES_AT_ONCE_MAX;
 use crate::memory::{AskedTopic, Memory, Pools};
 use crate::order_gate::Stream;
 use crate::outbox::Work;
@@ -217,7 +219,11 @@ impl<'a> Asker<'a> {
         let topics = &mut self.memory.topics;
         topics.find(topic.key()).unwrap_or_else(|| {
             let known = self.snapshot.tables.know(self.rights, topic.name().clone());
-            topics.learn(topic.id(), known)
+            match topic.name().len() <= TOPIC_BYTES_MAX {
+                true => topics.learn(topic.id(), known),
+                // No topic has such a name.
+                false => Rc::new(known),
+            }
         })
     }
 
@@ -230,10 +236,13 @@ impl<'a> Asker<'a> {
             .map(|rule| format!(" [{rule}]"))
             .unwrap_or_default();
         let could = match reason {
-            Reason::NotPermitted | Reason::Unbound if self.refusals.is_empty() => tables
-                .nearest(operation, resource)
-                .map(|role| format!("; role {role} would permit it"))
-                .unwrap_or_default(),
+            Reason::NotPermitted | Reason::Unbound if self.refusals.is_empty() => {
+                self.work.gives_way |= tables.roles_count() > ROLES_AT_ONCE_MAX;
+                tables
+                    .nearest(operation, resource)
+                    .map(|role| format!("; role {role} would permit it"))
+                    .unwrap_or_default()
+            }
             _ => String::new(),
         };
         let says = |could: &str| {

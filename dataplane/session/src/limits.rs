@@ -47,7 +47,8 @@ pub const PRODUCER_ID_MEMORY_MS: i64 = 86_400_000 + PRODUCER_ID_CLAIM_MS;
 /// Topic ids whose name is remembered, and topics of a cluster whose names are kept, process-wide.
 pub const TOPIC_IDS_MAX: usize = 200_000;
 
-/// Topics that one session remembers with what policy says about them, so that a request costs no look into tables.
+/// Topics that one session remembers with what policy says about them, so that a request costs no look into tables: at most
+/// some 100 KB, for names longer than Kafka's are not remembered.
 pub const SESSION_TOPICS_MAX: usize = 256;
 
 /// The most topics of a cluster that patterns are resolved against. Past it no pattern is resolved.
@@ -104,6 +105,12 @@ pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
 /// Partitions of one hot request, not named in order, that are told apart without an allocation.
 pub const DISTINCT_AT_ONCE_MAX: usize = 128;
 
+/// Partitions of a request among which one of its answer is looked for before they are sorted.
+pub const PLACES_AT_ONCE_MAX: usize = 64;
+
+/// Roles that a denial may be compared with before others have a turn.
+pub const ROLES_AT_ONCE_MAX: u32 = 64;
+
 /// Lists of one kind that a session keeps for its next requests.
 pub const POOL_LISTS_MAX: usize = 8;
 
@@ -112,6 +119,12 @@ pub const POOL_ITEMS_MAX: usize = 64;
 
 /// Payload bytes masked before a session lets the shard serve others.
 pub const MASK_STEP_BYTES: usize = 128 * 1024;
+
+/// What making one token counts against that.
+pub const MASK_TOKEN_COST_BYTES: usize = 256;
+
+/// Fields of one batch that get tokens: a batch is masked in one turn. What holds more is replaced whole.
+pub const MASKED_FIELDS_BATCH_MAX: u32 = 1 << 20;
 
 // It takes a hundred principals to fill the table with ids that no broker gave.
 const _: () = assert!(100 * PRODUCER_IDS_CLAIMED_MAX <= PRODUCER_IDS_MAX);

@@ -2,8 +2,11 @@
 
 use sluice_kafka::record_batch::{Header, NewParts, PartVerdict, RecordVerdict, RecordView};
 use sluice_masking::{
-    MaskPlan, Masked, Scratch, SelfCheck, mask_header, mask_key, mask_value, placeholder,
+    MaskPlan, Masked, Scratch, SelfCheck, Unmaskable, mask_header, mask_key, mask_value,
+    placeholder,
 };
+
+use crate::limits::MASKED_FIELDS_BATCH_MAX;
 
 /// One of this many records is parsed again by another parser.
 const SELF_CHECK_EVERY: u64 = 256;
@@ -77,6 +80,11 @@ impl<'a> Masker<'a> {
         let Some(value) = record.value else {
             return PartVerdict::Keep;
         };
+        if self.fields >= MASKED_FIELDS_BATCH_MAX {
+            self.counts.unmaskable_values = self.counts.unmaskable_values.saturating_add(1);
+            placeholder(Unmaskable::LimitFields, out);
+            return PartVerdict::Replace;
+        }
         match mask_value(self.plan, value, &mut self.scratch.fields, out) {
             Ok(Masked::Unchanged) => PartVerdict::Keep,
             Ok(Masked::Changed { fields }) => {
@@ -117,9 +125,18 @@ impl<'a> Masker<'a> {
         for header in record.headers() {
             let token = &mut self.scratch.token;
             token.clear();
-            let masked = header
-                .value
-                .map(|value| mask_header(self.plan, header.key, value, token));
+            if new.headers.is_oversized() {
+                break;
+            }
+            let full = self.fields >= MASKED_FIELDS_BATCH_MAX;
+            let masked = header.value.map(|value| match full {
+                // Also those that no mask names: finding that out is work, too.
+                true => {
+                    placeholder(Unmaskable::LimitFields, token);
+                    Masked::Changed { fields: 0 }
+                }
+                false => mask_header(self.plan, header.key, value, token),
+            });
             if let Some(Masked::Changed { fields }) = masked {
                 self.fields = self.fields.saturating_add(fields);
                 verdict = PartVerdict::Replace;

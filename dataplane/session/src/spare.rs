@@ -11,8 +11,11 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// An empty buffer with room for `bytes`: the smallest that is kept and has it, else a new one.
+    /// An empty buffer with room for `bytes`: the smallest that is kept and has it, else a new one. Little is taken as it is.
     pub(crate) fn take(&mut self, bytes: usize) -> Vec<u8> {
+        if bytes < SPARE_BUFFER_BYTES_MIN {
+            return Vec::with_capacity(bytes);
+        }
         let fits = self.buffers.iter().enumerate();
         let fits = fits.filter(|(_, buffer)| buffer.capacity() >= bytes);
         let smallest = fits.min_by_key(|(_, buffer)| buffer.capacity());
@@ -71,7 +74,10 @@ mod tests {
         assert_ne!(larger.as_ptr(), place);
         let again = spare.take(SPARE_BUFFER_BYTES_MIN + 1);
         assert!(again.is_empty() && again.as_ptr() == place);
-        assert_eq!(spare.take(1).capacity(), SPARE_BUFFER_BYTES_MIN);
+        let small = spare.take(SPARE_BUFFER_BYTES_MIN - 1);
+        assert!(small.capacity() < SPARE_BUFFER_BYTES_MIN);
+        let smallest = spare.take(SPARE_BUFFER_BYTES_MIN);
+        assert_eq!(smallest.capacity(), SPARE_BUFFER_BYTES_MIN);
         assert_eq!((spare.buffers.len(), spare.bytes), (0, 0));
     }
 

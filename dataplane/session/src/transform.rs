@@ -6,14 +6,14 @@ use std::sync::Arc;
 use sluice_kafka::ErrorCode;
 use sluice_kafka::codec::DecompressLimits;
 use sluice_kafka::record_batch::{self, Batch, Rewritten, batches};
-use sluice_kafka::views::{FetchResponse, RecordsVerdict};
+use sluice_kafka::views::{FetchResponse, RecordsVerdict, TopicKey};
 use sluice_masking::MaskPlan;
 use sluice_policy::MaskPlanId;
 
-use crate::apis::{PendingFetch, position_from};
+use crate::apis::{PendingFetch, Places};
 use crate::environment::Snapshot;
 use crate::error::Close;
-use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT};
+use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT, MASK_TOKEN_COST_BYTES};
 use crate::mask_record::{MaskCounts, Masker, RecordScratch};
 use crate::memory::AskedTopic;
 use crate::outbox::{Outbox, Piece};
@@ -25,6 +25,7 @@ pub(crate) struct MaskJob {
     snapshot: Arc<Snapshot>,
     pending: PendingFetch,
     correlation_id: i32,
+    /// Sorted by what names the topic.
     masks: Vec<(AskedTopic, MaskPlanId)>,
     delivered: Vec<Delivered>,
     work: Option<Vec<Work>>,
@@ -84,9 +85,10 @@ impl MaskJob {
         snapshot: Arc<Snapshot>,
         pending: PendingFetch,
         correlation_id: i32,
-        masks: Vec<(AskedTopic, MaskPlanId)>,
+        mut masks: Vec<(AskedTopic, MaskPlanId)>,
         delivered: Vec<Delivered>,
     ) -> Self {
+        masks.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
         Self {
             snapshot,
             pending,
@@ -138,6 +140,7 @@ impl MaskJob {
                 self.survivor = Some("a mask plan is missing");
                 return true;
             };
+            let fields_before = work.delivered.masked_fields;
             mask_batch(
                 plan,
                 &batch,
@@ -146,10 +149,15 @@ impl MaskJob {
                 &mut self.counts,
                 &mut self.survivor,
             );
+            // What it took: all its bytes, and a token is as much work as some hundred of them.
+            let tokens = work.delivered.masked_fields.saturating_sub(fields_before) as usize;
+            let bytes = scratch.batch.decompressed_bytes().max(batch.bytes.len());
+            left = left
+                .saturating_sub(bytes)
+                .saturating_sub(tokens.saturating_mul(MASK_TOKEN_COST_BYTES));
             scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
             scratch.record.shrink(MASK_SCRATCH_BYTES_KEPT);
             work.done = work.done.saturating_add(batch.bytes.len());
-            left = left.saturating_sub(batch.bytes.len());
         }
         self.work.as_ref().is_some_and(|work| self.at >= work.len())
     }
@@ -177,20 +185,19 @@ impl MaskJob {
         let framing = (frame.len().saturating_sub(replaced))
             .saturating_add(work.len().saturating_mul(size_of::<u64>()));
         let mut out = scratch.spare.take(framing.saturating_add(masked));
-        let mut at = 0;
+        let mut places = Places::default();
         self.pending.merge(
             self.correlation_id,
             frame,
             |topic, partition, _, out| {
-                let is =
-                    |work: &Work| work.partition == partition.index && work.topic.key() == topic;
-                let found = position_from(&work, at, is);
-                at = found.unwrap_or(at);
+                if self.mask_of(topic).is_none() {
+                    return RecordsVerdict::Keep;
+                }
+                let found = places.find(&work, (topic, partition.index), |work| {
+                    (work.topic.key(), work.partition)
+                });
                 match found.and_then(|found| work.get_mut(found)) {
-                    None if self.masks.iter().any(|(masked, _)| masked.key() == topic) => {
-                        RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE)
-                    }
-                    None => RecordsVerdict::Keep,
+                    None => RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE),
                     Some(work) => match work.error {
                         Some(error) => RecordsVerdict::Error(error),
                         None => {
@@ -211,26 +218,29 @@ impl MaskJob {
         Ok((out, delivered, self.counts))
     }
 
+    /// The topic and its plan, if it is masked.
+    fn mask_of(&self, topic: TopicKey<'_>) -> Option<&(AskedTopic, MaskPlanId)> {
+        let found = self
+            .masks
+            .binary_search_by(|(masked, _)| masked.key().cmp(&topic));
+        found.ok().and_then(|at| self.masks.get(at))
+    }
+
     fn plan_work(&self, frame: &[u8]) -> Vec<Work> {
         let Ok(response) = FetchResponse::parse(frame, self.pending.version()) else {
             return Vec::new();
         };
         let mut work = Vec::new();
-        let mut at = 0;
+        let mut places = Places::default();
         for topic in response.topics() {
-            let masked = self
-                .masks
-                .iter()
-                .find(|(masked, _)| masked.key() == topic.key);
-            let Some((named, plan)) = masked else {
+            let Some((named, plan)) = self.mask_of(topic.key) else {
                 continue;
             };
             for partition in topic.partitions() {
-                at = self
+                let at = self
                     .pending
-                    .position(at, topic.key, partition.index)
-                    .unwrap_or(at);
-                let fetch_offset = self.pending.fetch_offset(at);
+                    .position(&mut places, topic.key, partition.index);
+                let fetch_offset = at.map_or(0, |at| self.pending.fetch_offset(at));
                 let delivered = Delivered {
                     topic: named.name().clone(),
                     topic_id: named.id(),

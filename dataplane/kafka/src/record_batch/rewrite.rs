@@ -65,19 +65,30 @@ pub struct NewParts {
 pub struct NewHeaders {
     count: i32,
     bytes: Vec<u8>,
+    bytes_max: usize,
 }
 
 impl NewHeaders {
-    /// Adds one header behind those that are there.
+    /// Adds one header behind those that are there. Once they are longer than the batch may be, nothing more is added, and
+    /// the batch is refused.
     pub fn push(&mut self, header: Header<'_>) {
+        if self.is_oversized() {
+            return;
+        }
         self.count = self.count.saturating_add(1);
         put_bytes(&mut self.bytes, Some(header.key.as_bytes()));
         put_bytes(&mut self.bytes, header.value);
     }
+
+    /// Whether what was added is more than may leave.
+    pub fn is_oversized(&self) -> bool {
+        self.bytes.len() > self.bytes_max
+    }
 }
 
 impl NewParts {
-    fn clear(&mut self) {
+    fn clear(&mut self, bytes_max: usize) {
+        self.headers.bytes_max = bytes_max;
         self.key.clear();
         self.value.clear();
         self.headers.count = 0;
@@ -107,6 +118,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// What the last batch was decompressed to; 0 if it was not compressed.
+    #[must_use]
+    pub fn decompressed_bytes(&self) -> usize {
+        self.plain.len()
+    }
+
     /// Gives memory back that a large batch left behind, down to `bytes_max` per buffer.
     pub fn shrink(&mut self, bytes_max: usize) {
         let NewParts {
@@ -150,6 +167,7 @@ pub fn rewrite_records(
         spliced,
         parts,
     } = scratch;
+    plain.clear();
     let plain = batch.plain_records(limits, contexts, plain)?;
     let start = out.len();
     out.extend_from_slice(batch.bytes.get(..BATCH_HEADER_BYTES).unwrap_or_default());
@@ -200,7 +218,7 @@ fn splice(
     let mut records_count: usize = 0;
     for (ordinal, record) in Records::new(plain, header.record_count).enumerate() {
         let record = record?;
-        parts.clear();
+        parts.clear(limits.output_bytes_max);
         let view = RecordView {
             ordinal,
             offset: header
@@ -212,6 +230,10 @@ fn splice(
             record: &record,
         };
         let verdict = verdict(view, parts);
+        if parts.headers.is_oversized() {
+            let batch_bytes = parts.headers.bytes.len();
+            return Err(BatchError::Oversized { batch_bytes });
+        }
         if verdict == RecordVerdict::default() {
             continue;
         }

@@ -10,7 +10,7 @@ use sluice_kafka::views::{
 use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::{MaskPlanId, Operation};
 
-use super::{Asker, HotStep};
+use super::{Asker, HotStep, Places};
 use crate::error::Close;
 use crate::limits::{FETCH_BYTES_MAX, MASKED_FETCH_BYTES_MAX};
 use crate::memory::{AskedTopic, names_bytes};
@@ -180,12 +180,12 @@ pub(crate) fn answer(
             FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
         let mut masks: Vec<(AskedTopic, MaskPlanId)> = Vec::new();
         let mut seen: Vec<Delivered> = ask.pools().delivered.take();
-        let mut at = 0;
+        let mut places = Places::default();
         for topic in response.topics() {
             let mut readable = None;
             for partition in topic.partitions() {
-                at = pending
-                    .position(at, topic.key, partition.index)
+                let at = pending
+                    .position(&mut places, topic.key, partition.index)
                     .ok_or_else(|| {
                         Close::BrokerMalformed(
                             "an answer for a partition that was not asked for".into(),
@@ -194,6 +194,11 @@ pub(crate) fn answer(
                 let Some(entry) = pending.entries.get_mut(at) else {
                     continue;
                 };
+                if entry.denial.is_some() {
+                    return Err(Close::BrokerMalformed(
+                        "an answer for a partition that was not asked for, or a second one".into(),
+                    ));
+                }
                 let plan = match readable {
                     Some(plan) => plan,
                     None => {
@@ -316,16 +321,15 @@ impl PendingFetch {
         denied.count()
     }
 
-    /// Which entry a partition of the answer belongs to. Brokers answer in the request's order, so it is looked for from
-    /// where the one before was found.
+    /// Which entry a partition of the answer belongs to.
     pub(crate) fn position(
         &self,
-        from: usize,
+        places: &mut Places,
         topic: TopicKey<'_>,
         partition: i32,
     ) -> Option<usize> {
-        super::position_from(&self.entries, from, |entry| {
-            entry.partition == partition && entry.topic.key() == topic
+        places.find(&self.entries, (topic, partition), |entry| {
+            (entry.topic.key(), entry.partition)
         })
     }
 

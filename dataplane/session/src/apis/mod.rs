@@ -30,7 +30,7 @@ pub(crate) use cold::{ColdAnswer, ColdApi, ColdStep, Verdict};
 pub(crate) use fetch::PendingFetch;
 pub(crate) use produce::PendingProduce;
 
-use crate::limits::DISTINCT_AT_ONCE_MAX;
+use crate::limits::{DISTINCT_AT_ONCE_MAX, PLACES_AT_ONCE_MAX};
 
 /// A decided hot request.
 pub(crate) enum HotStep<P> {
@@ -52,13 +52,42 @@ impl<P> HotStep<P> {
     }
 }
 
-/// Where an item is, looked for from `from` on and then from the start: what comes in the same order is found at once.
-pub(crate) fn position_from<T>(items: &[T], from: usize, is: impl Fn(&T) -> bool) -> Option<usize> {
-    let (before, after) = items.split_at_checked(from)?;
-    let found = after.iter().position(&is);
-    found
-        .map(|at| at.saturating_add(from))
-        .or_else(|| before.iter().position(&is))
+/// Finds the partitions of an answer among those of its request. What comes in the same order is found at once; for what
+/// does not, they are sorted once.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    at: usize,
+    /// Places by what stands there, once they are wanted.
+    sorted: Vec<usize>,
+}
+
+impl Places {
+    /// Where the wanted partition stands; `items` and `named` are the same each time.
+    pub(crate) fn find<T>(
+        &mut self,
+        items: &[T],
+        wanted: (TopicKey<'_>, i32),
+        named: impl Fn(&T) -> (TopicKey<'_>, i32),
+    ) -> Option<usize> {
+        let near = items.iter().skip(self.at).take(PLACES_AT_ONCE_MAX);
+        if let Some(after) = near.map(&named).position(|one| one == wanted) {
+            self.at = self.at.saturating_add(after);
+            return Some(self.at);
+        }
+        let name = |place: &usize| items.get(*place).map(&named);
+        if self.sorted.is_empty() {
+            self.sorted = (0..items.len()).collect();
+            self.sorted.sort_by(|a, b| name(a).cmp(&name(b)));
+        }
+        let from = self
+            .sorted
+            .partition_point(|place| name(place) < Some(wanted));
+        let place = *self.sorted.get(from)?;
+        (name(&place) == Some(wanted)).then(|| {
+            self.at = place;
+            place
+        })
+    }
 }
 
 /// Whether partitions that a request names are all different, as far as can be told of a few without an allocation. If not,
@@ -129,5 +158,34 @@ mod names {
 
     pub(super) fn topic(name: &str) -> TopicName {
         TopicName(text(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_of_an_answer_are_found_in_any_order() {
+        const COUNT: usize = 700;
+        let names: Vec<String> = (0..COUNT).map(|n| format!("t{}", n % 9)).collect();
+        let items: Vec<(String, i32)> = names.into_iter().zip((0..).map(|n| n / 9)).collect();
+        fn key(item: &(String, i32)) -> (TopicKey<'_>, i32) {
+            (TopicKey::Name(&item.0), item.1)
+        }
+        let mut places = Places::default();
+        for step in [1, 3, 389, COUNT - 1] {
+            for n in 0..COUNT {
+                let at = n * step % COUNT;
+                let wanted = key(&items[at]);
+                assert_eq!(places.find(&items, wanted, key), Some(at), "{step}");
+            }
+        }
+        let mut missing = |wanted| places.find(&items, wanted, key);
+        assert_eq!(missing((TopicKey::Name("t0"), -1)), None);
+        assert_eq!(missing((TopicKey::Name("u"), 0)), None);
+        assert_eq!(missing((TopicKey::Id([0; 16]), 0)), None);
+        let mut empty = Places::default();
+        assert_eq!(empty.find(&[], (TopicKey::Name("t0"), 0), key), None);
     }
 }

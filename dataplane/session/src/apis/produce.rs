@@ -7,7 +7,7 @@ use sluice_kafka::views::{
 use sluice_kafka::{ErrorCode, RequestHeader};
 use sluice_policy::Operation;
 
-use super::{Asker, HotStep};
+use super::{Asker, HotStep, Places};
 use crate::decide::{
     APPROVAL_AWAITED, APPROVAL_REFUSED, ORDER_GATE_FULL, PRODUCER_ID_NOT_OWNED, PRODUCER_IDS_FULL,
     Rule,
@@ -175,14 +175,14 @@ pub(crate) fn answer(
 ) -> Result<Option<Vec<u8>>, Close> {
     let response =
         ProduceResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
-    let mut at = 0;
+    let mut places = Places::default();
     for topic in response.topics() {
         for partition in topic.partitions() {
-            let is = |entry: &Entry| {
-                entry.partition == partition.index && entry.topic.key() == topic.key
-            };
-            at = super::position_from(&pending.entries, at, is).unwrap_or(pending.entries.len());
-            let asked = pending.entries.get(at).ok_or_else(|| {
+            let wanted = (topic.key, partition.index);
+            let at = places.find(&pending.entries, wanted, |entry| {
+                (entry.topic.key(), entry.partition)
+            });
+            let asked = at.and_then(|at| pending.entries.get(at)).ok_or_else(|| {
                 Close::BrokerMalformed("an answer for a partition that was not asked for".into())
             })?;
             let counts = asked.records_count;

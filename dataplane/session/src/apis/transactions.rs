@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use sluice_policy::Operation;
 
 use super::{Asker, ColdApi, Verdict, code, names};
+use crate::decide::{PRODUCER_ID_NOT_OWNED, PRODUCER_IDS_FULL};
 use crate::producer_ids::Claim;
 
 pub(crate) struct InitProducerId;
@@ -38,9 +39,7 @@ impl ColdApi for InitProducerId {
             }
             None if ask.idempotent_write().is_err() => code::CLUSTER_AUTHORIZATION_FAILED,
             // A caller that names a producer id continues that producer: only its owner may.
-            _ if request.producer_id.0 >= 0
-                && ask.claim_producer_id(request.producer_id.0) != Claim::Owned =>
-            {
+            _ if request.producer_id.0 >= 0 && !continues(ask, request.producer_id.0) => {
                 code::INVALID_PRODUCER_ID_MAPPING
             }
             _ => return Verdict::Forward(()),
@@ -57,6 +56,17 @@ impl ColdApi for InitProducerId {
             ask.learn_producer_id(response.producer_id.0);
         }
     }
+}
+
+/// Whether the producer id is the caller's own; recorded if not.
+fn continues(ask: &mut Asker<'_>, producer_id: i64) -> bool {
+    let reason = match ask.claim_producer_id(producer_id) {
+        Claim::Owned => return true,
+        Claim::NoRoom => PRODUCER_IDS_FULL,
+        _ => PRODUCER_ID_NOT_OWNED,
+    };
+    ask.denied_continuation(producer_id, reason);
+    false
 }
 
 pub(crate) struct AddPartitionsToTxn;

@@ -16,7 +16,7 @@ impl Asker<'_> {
         let shared = self.environment.shared;
         if let Some(last) = self.memory.claimed_producer_id
             && last.producer_id == producer_id
-            && now.saturating_sub(last.claimed_unix_ms) < PRODUCER_ID_CLAIM_MS
+            && (0..PRODUCER_ID_CLAIM_MS).contains(&now.saturating_sub(last.claimed_unix_ms))
             && last.generation == shared.producer_ids_generation()
         {
             return Claim::Owned;
@@ -41,6 +41,17 @@ impl Asker<'_> {
         self.environment
             .shared
             .producer_ids(&mut |ids| ids.learn(producer_id, self.principal, now));
+    }
+
+    /// A producer id that somebody else goes on with.
+    pub(crate) fn denied_continuation(&mut self, producer_id: i64, code: &'static str) {
+        let text = format!("{} may not go on as producer {producer_id}", self.principal);
+        self.refusals.push(Refusal::new(
+            Operation::IdempotentWrite,
+            ResourceRef::Cluster,
+            code,
+            &text,
+        ));
     }
 
     pub(crate) fn denied_producer(

@@ -119,3 +119,40 @@ fn lengths_and_counts_in_records_that_lie_are_an_error_under_a_right_sum() {
         }
     }
 }
+
+#[test]
+fn a_turn_of_masking_ends_by_what_was_really_done_and_not_by_what_came_compressed() {
+    let mut rig = Rig::authenticated("reader");
+    rig.client(frames::request(12, 3, &fetch(&[("masked", vec![(0, 0)])])))
+        .only_forwarded();
+    let compressed = batch(Codec::Zstd, &padded(1 << 20));
+    assert!(compressed.len() < 1_000, "{} bytes", compressed.len());
+    let records = compressed.repeat(8);
+    let answer = [("masked", vec![(0, records)])];
+    let round = rig.broker(frames::response::<FetchRequest>(12, 3, &fetched(&answer)));
+    assert!(round.masking_turns >= 8, "{} turns", round.masking_turns);
+}
+
+#[test]
+fn many_small_partitions_are_masked_in_little_memory() {
+    const PARTITIONS: i32 = 1_000;
+    let mut rig = Rig::authenticated("reader");
+    let asked = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+    rig.client(frames::request(12, 3, &fetch(&[("masked", asked)])))
+        .only_forwarded();
+    let small = batch(Codec::None, &padded(1));
+    let answered = (0..PARTITIONS).map(|partition| (partition, small.clone()));
+    let answer = [("masked", answered.collect())];
+    let frame = frames::response::<FetchRequest>(12, 3, &fetched(&answer));
+    let frame_bytes = frame.len();
+    let mut round = None;
+    let peak = allocation_counter::measure(|| round = Some(rig.broker(frame))).bytes_max;
+    assert_eq!(
+        round.unwrap().masking_turns,
+        1 + frame_bytes as u64 / (300 * 1024)
+    );
+    assert!(
+        peak < 64 * frame_bytes as u64,
+        "{peak} bytes for {frame_bytes}"
+    );
+}

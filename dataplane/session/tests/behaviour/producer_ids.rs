@@ -55,6 +55,9 @@ fn a_producer_id_of_another_principal_is_denied() {
     let round = rig.client(frames::request(4, 2, &goes_on(71)));
     let (_, answer) = frames::decode_response::<InitProducerIdRequest>(4, round.only_answer());
     assert_ne!(answer.error_code, 0);
+    let denied = round.fact(Kind::Denied);
+    assert_eq!(denied.reason_code, "producer-id-not-owned");
+    assert!(denied.reason.contains("producer 71"), "{}", denied.reason);
 
     rig.reconnect("writer");
     rig.client(frames::request(9, 1, &write(71, 0)))

@@ -51,6 +51,8 @@ pub struct Round {
     pub compiled_patterns: u64,
     /// Others have a turn after it.
     pub gives_way: bool,
+    /// Turns that masking took.
+    pub masking_turns: u64,
 }
 
 impl Round {
@@ -254,11 +256,11 @@ impl Rig {
             Err(close) => Some(close),
             Ok(BrokerStep::Done) => None,
             Ok(BrokerStep::Mask(mut job)) => {
-                let mut rounds_count = 0;
+                round.masking_turns = 1;
                 let mut scratch = MaskScratch::default();
                 while !job.step(bytes, step_bytes, &mut scratch) {
-                    rounds_count += 1;
-                    assert!(rounds_count < 1_000_000, "masking does not end");
+                    round.masking_turns += 1;
+                    assert!(round.masking_turns < 1_000_000, "masking does not end");
                 }
                 self.session
                     .masked(
