@@ -127,6 +127,8 @@ impl Automaton {
         }
         let label = if spelling == Spelling::Plain && content.is_ascii() {
             self.keys.find(content)
+        } else if content.len() > self.keys.content_bytes_max() {
+            ANOTHER_CHILD
         } else {
             fold::fold_content(content, folded);
             self.keys.find(folded)

@@ -359,7 +359,13 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             }
             valid += 1;
             if length == TokenLength::Same && !texts.iter().any(|path| path.contains("$json")) {
-                assert_eq!(delivered.len(), document.len(), "{}", shown());
+                let shorter = document.len().checked_sub(delivered.len());
+                let falses = document.windows(5).filter(|text| *text == b"false");
+                assert!(
+                    shorter.is_some_and(|bytes| bytes <= falses.count()),
+                    "{}",
+                    shown()
+                );
             }
             assert_eq!(
                 Some(String::from_utf8_lossy(delivered)),
@@ -369,7 +375,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
             );
             match self_check.surviving_field(&plan, &document, delivered) {
                 Ok(Checked::NoSurvivor) => {}
-                Ok(Checked::Unreadable) => unread += 1,
+                Ok(Checked::Unreadable | Checked::TooLong) => unread += 1,
                 Err(survivor) => panic!("{survivor}: {}", shown()),
             }
         }

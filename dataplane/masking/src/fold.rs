@@ -5,6 +5,9 @@
 
 use crate::scan::{Piece, Pieces};
 
+/// For each byte of its folded form a string's content has at most so many: `\u0061` for `a`.
+pub(crate) const SPELLED_BYTES_PER_FOLDED_MAX: usize = 6;
+
 /// Writes the folded form of a JSON string's content (as between its quotes, validated) over `out`.
 pub(crate) fn fold_content(content: &[u8], out: &mut Vec<u8>) {
     out.clear();
@@ -59,6 +62,20 @@ mod tests {
         assert_eq!(folded("Σ"), folded("ς"));
         assert_eq!(folded("İd"), "id");
         assert_eq!(folded("STRAẞE"), folded("straße"));
+    }
+
+    #[test]
+    fn no_spelling_is_longer_than_the_bound_for_what_it_folds_to() {
+        for character in '\0'..=char::MAX {
+            let mut folded = Vec::new();
+            fold_character(character, &mut folded);
+            // Of the spellings that there are `\uXXXX`, once or twice, is the longest.
+            let spelled_bytes = 6 * character.len_utf16();
+            assert!(
+                spelled_bytes <= folded.len() * SPELLED_BYTES_PER_FOLDED_MAX,
+                "{character:?}"
+            );
+        }
     }
 
     #[test]

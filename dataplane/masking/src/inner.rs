@@ -33,7 +33,13 @@ impl Level {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
     pub(crate) fn shrink(&mut self, bytes_max: usize) {
+        self.room.shrink(bytes_max);
         for buffer in [&mut self.plain, &mut self.token] {
             buffer.clear();
             buffer.shrink_to(bytes_max);
@@ -50,17 +56,32 @@ pub(crate) enum Replaced {
     Not,
 }
 
+/// What becomes of a string to look into that is no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoDocument {
+    /// The text of a placeholder.
+    Placeholder,
+    /// Nothing: all that it stands in cannot be masked by its fields.
+    Fault,
+}
+
 /// Writes the replacements of one value, and counts them.
 pub(crate) struct Writer<'a> {
     plan: &'a FieldPlan,
+    no_document: NoDocument,
     isa: Option<Isa>,
     fields: u32,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(plan: &'a FieldPlan, isa: Option<Isa>) -> Writer<'a> {
+    pub(crate) fn new(
+        plan: &'a FieldPlan,
+        no_document: NoDocument,
+        isa: Option<Isa>,
+    ) -> Writer<'a> {
         Writer {
             plan,
+            no_document,
             isa,
             fields: 0,
         }
@@ -126,6 +147,9 @@ impl<'a> Writer<'a> {
             }
         }
         if let Err(fault) = find(self.plan.automaton(), inner.text, plain, self.isa, room) {
+            if self.no_document == NoDocument::Fault {
+                return Err(fault);
+            }
             self.count()?;
             token.clear();
             placeholder(fault, token);

@@ -2,7 +2,7 @@
 
 use crate::automaton::{Automaton, State};
 use crate::error::Unmaskable;
-use crate::inner::{Level, Replaced, Writer};
+use crate::inner::{Level, NoDocument, Replaced, Writer};
 use crate::limits::{TOKEN_FIELD_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::plan::{FieldPlan, MaskPlan};
 use crate::simd::Isa;
@@ -39,8 +39,9 @@ impl Scratch {
         }
     }
 
-    /// Gives memory back that a long string in a value left behind, down to `bytes_max` for each depth.
+    /// Gives memory back that a long value left behind, down to `bytes_max` for each of its buffers.
     pub fn shrink(&mut self, bytes_max: usize) {
+        self.room.shrink(bytes_max);
         for level in &mut self.inner {
             level.shrink(bytes_max);
         }
@@ -78,18 +79,19 @@ pub fn mask_value(
     out: &mut Vec<u8>,
 ) -> Result<Masked, Unmaskable> {
     match plan.value() {
-        Some(fields) => mask_document(fields, value, scratch, out),
+        Some(fields) => mask_document(fields, NoDocument::Placeholder, value, scratch, out),
         None => Ok(Masked::Unchanged),
     }
 }
 
 /// Masks one record key: whole, or as a document as [`mask_value`] does. One that is no document is replaced whole by its
-/// token, not by a placeholder: different keys stay different. Null keys are the caller's business.
+/// token, not by a placeholder, and so is one with a string to look into that is none: different keys stay different. Null
+/// keys are the caller's business.
 pub fn mask_key(plan: &MaskPlan, key: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Masked {
     let Some((fields, whole)) = plan.key() else {
         return Masked::Unchanged;
     };
-    let masked = fields.map(|fields| mask_document(fields, key, scratch, out));
+    let masked = fields.map(|fields| mask_document(fields, NoDocument::Fault, key, scratch, out));
     if let Some(Ok(masked)) = masked {
         return masked;
     }
@@ -110,6 +112,7 @@ pub fn mask_header(plan: &MaskPlan, name: &str, value: &[u8], out: &mut Vec<u8>)
 
 fn mask_document(
     plan: &FieldPlan,
+    no_document: NoDocument,
     value: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
@@ -133,7 +136,7 @@ fn mask_document(
         inner.push(Level::new());
     }
     let start = out.len();
-    let mut writer = Writer::new(plan, *isa);
+    let mut writer = Writer::new(plan, no_document, *isa);
     match copy_masked(&mut writer, framing, text, room, inner, out) {
         Ok(()) if writer.fields() > 0 => Ok(Masked::Changed {
             fields: writer.fields(),
@@ -246,4 +249,50 @@ fn copy_masked(
     }
     out.extend_from_slice(text.get(copied..).ok_or(FAULT)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DomainKey, KeyRing, MaskRule, Target, TokenLength, TokenShape};
+
+    fn plan(paths: &[&str]) -> MaskPlan {
+        let mut ring = KeyRing::new();
+        ring.insert("d", DomainKey::derive(&[7; 32], "d", 1))
+            .unwrap();
+        let rules = paths.iter().map(|path| MaskRule {
+            target: Target::Value(path),
+            shape: TokenShape::Opaque,
+            length: TokenLength::Own,
+            domain: "d",
+        });
+        MaskPlan::compile(&rules.collect::<Vec<_>>(), &ring).unwrap()
+    }
+
+    #[test]
+    fn long_keys_and_many_fields_leave_no_memory_behind() {
+        let plan = plan(&["$.k", "$.a[*]", "$.p.$json.a[*]", "$.p.$json.k"]);
+        let fields = vec!["1"; 10_000].join(",");
+        let long_key = "\u{e9}".repeat(100_000);
+        let document = format!(r#"{{"{long_key}":1,"a":[{fields}]}}"#);
+        let quoted = serde_json::to_string(&document).unwrap();
+        let value = format!(r#"{{"{long_key}":1,"a":[{fields}],"p":{quoted}}}"#);
+        for isa in [None, Isa::available().next()] {
+            let mut scratch = Scratch::with_isa(isa);
+            let masked = mask_value(&plan, value.as_bytes(), &mut scratch, &mut Vec::new());
+            assert_eq!(masked, Ok(Masked::Changed { fields: 20_000 }));
+            let folded = |scratch: &Scratch| {
+                let inner = scratch.inner.iter().map(Level::room);
+                let rooms = inner.chain([&scratch.room]);
+                rooms.map(|room| room.folded_key.capacity()).max().unwrap()
+            };
+            assert!(folded(&scratch) < 64, "{}", folded(&scratch));
+            scratch.shrink(100);
+            let inner = scratch.inner.iter().map(Level::room);
+            for room in inner.chain([&scratch.room]) {
+                assert!(room.spans.capacity() * size_of::<walk::Span>() <= 100);
+                assert!(room.folded_key.capacity() <= 100);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The key names of a plan, and the label of each.
 
 use crate::automaton::ANOTHER_CHILD;
+use crate::fold;
 
 /// The key names. Most keys of a document are told apart from all of them by one bit of their signature.
 #[derive(Debug)]
@@ -8,6 +9,7 @@ pub(crate) struct KeyTable {
     /// Bit n: some name has the signature n.
     signatures: u64,
     by_signature: Box<[Vec<Name>]>,
+    longest_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -57,8 +59,10 @@ impl KeyTable {
         let mut table = KeyTable {
             signatures: 0,
             by_signature: vec![Vec::new(); 64].into(),
+            longest_bytes: 0,
         };
         for (name, label) in names.map(str::as_bytes).zip(1_u16..) {
+            table.longest_bytes = table.longest_bytes.max(name.len());
             let signature = signature(name);
             table.signatures |= 1_u64.wrapping_shl(signature);
             if let Some(alike) = table.by_signature.get_mut(signature as usize) {
@@ -71,6 +75,13 @@ impl KeyTable {
             }
         }
         table
+    }
+
+    /// What is longer as it is written between its quotes is no name of this table, however it folds.
+    #[inline]
+    pub(crate) fn content_bytes_max(&self) -> usize {
+        self.longest_bytes
+            .saturating_mul(fold::SPELLED_BYTES_PER_FOLDED_MAX)
     }
 
     /// The label of a name that is either ASCII in any case, or folded.

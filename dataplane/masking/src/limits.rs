@@ -9,6 +9,10 @@ pub const DEPTH_MAX: usize = 128;
 /// Fields replaced in one value: bounds what a two-byte field that becomes a token can grow to.
 pub const FIELDS_MAX: usize = 65_536;
 
+/// Longest value that the self-check parses, before masking and after: its parser holds some 30 bytes for each byte of the
+/// densest document.
+pub const SELF_CHECK_BYTES_MAX: usize = 1024 * 1024;
+
 /// Rules of one plan.
 pub const RULES_MAX: usize = 128;
 

@@ -51,7 +51,8 @@ pub enum TokenLength {
     #[default]
     Own,
     /// As long as what it stands for, in the bytes that the document has for it: cut, or filled up with asterisks. What is too
-    /// short for four characters of token is asterisks alone. Not for keys, which must not become equal.
+    /// short for four characters of token is asterisks alone. Both booleans are as long as `true`. Not for keys, which must
+    /// not become equal.
     Same,
 }
 
@@ -88,7 +89,7 @@ pub struct MaskPlan {
 enum KeyPlan {
     Clear,
     Whole(Tokeniser),
-    /// What is no document is replaced whole, by the second.
+    /// What is no document is replaced whole, by the second: opaque in every shape, as others make different keys equal.
     Fields(FieldPlan, Tokeniser),
 }
 
@@ -120,6 +121,7 @@ impl MaskPlan {
         }
         let (mut value, mut key_fields) = (Vec::new(), Vec::new());
         let (mut key, mut headers) = (None, Vec::new());
+        let mut whole_of_fields = None;
         for (rule, given) in rules.iter().enumerate() {
             let MaskRule {
                 target,
@@ -133,21 +135,25 @@ impl MaskPlan {
             };
             let path =
                 |text| Path::parse(text).map_err(|fault| PlanError::OperatorPath { rule, fault });
-            let tokeniser = keys
-                .newest(domain)
-                .map(|key| Tokeniser::new(key, *shape, length));
-            let tokeniser = tokeniser.ok_or_else(|| PlanError::ControlKeyMissing {
+            let missing = || PlanError::ControlKeyMissing {
                 rule,
                 domain: (*domain).to_owned(),
-            })?;
+            };
+            let domain_key = keys.newest(domain).ok_or_else(missing)?;
+            let tokeniser = Tokeniser::new(domain_key, *shape, length);
             match target {
                 Target::Value(text) => value.push((path(text)?, tokeniser)),
-                Target::KeyField(text) => key_fields.push((path(text)?, tokeniser)),
+                Target::KeyField(text) => {
+                    whole_of_fields.get_or_insert_with(|| {
+                        Tokeniser::new(domain_key, TokenShape::Opaque, length)
+                    });
+                    key_fields.push((path(text)?, tokeniser));
+                }
                 Target::Key => key = key.or(Some(tokeniser)),
                 Target::Header(name) => headers.push(((*name).into(), tokeniser)),
             }
         }
-        let key = match (key, key_fields.first().map(|(_, whole)| whole.clone())) {
+        let key = match (key, whole_of_fields) {
             (Some(whole), _) => KeyPlan::Whole(whole),
             (None, None) => KeyPlan::Clear,
             (None, Some(whole)) => KeyPlan::Fields(FieldPlan::compile(key_fields)?, whole),

@@ -20,6 +20,17 @@ pub(crate) struct Rule {
 
 /// The masked value, equal to the value if nothing was to mask; nothing if it cannot be masked.
 pub(crate) fn mask(rules: &[Rule], value: &[u8]) -> Option<Vec<u8>> {
+    mask_and_tell(rules, value).map(|(masked, _)| masked)
+}
+
+/// As [`mask`] for a key, which cannot be masked either if a string in it cannot.
+pub(crate) fn mask_key(rules: &[Rule], key: &[u8]) -> Option<Vec<u8>> {
+    let (masked, withheld) = mask_and_tell(rules, key)?;
+    (!withheld).then_some(masked)
+}
+
+/// The masked value, and whether a string in it became a placeholder.
+fn mask_and_tell(rules: &[Rule], value: &[u8]) -> Option<(Vec<u8>, bool)> {
     let framed = value.len() >= 5 && value[0] == 0;
     let (framing, text) = value.split_at(if framed { 5 } else { 0 });
     let characters: Vec<char> = std::str::from_utf8(text).ok()?.chars().collect();
@@ -29,7 +40,8 @@ pub(crate) fn mask(rules: &[Rule], value: &[u8]) -> Option<Vec<u8>> {
         .enumerate()
         .collect();
     let edits = edits(rules, &all, &characters, 0)?;
-    Some([framing, edited(&characters, &edits).as_bytes()].concat())
+    let masked = [framing, edited(&characters, &edits).as_bytes()].concat();
+    Some((masked, edits.iter().any(|edit| edit.withheld)))
 }
 
 fn edited(document: &[char], edits: &[Edit]) -> String {
@@ -51,6 +63,8 @@ struct Edit {
     /// Of edits of the same characters the lowest counts.
     rank: usize,
     text: String,
+    /// It is a placeholder, or one is in it.
+    withheld: bool,
 }
 
 /// The edits of one document by steps of rules, in order and apart from each other. It stands in so many strings.
@@ -81,6 +95,7 @@ fn edits(
             end: node.end,
             rank: rule,
             text: token(&rules[rule], &node.what, &raw),
+            withheld: false,
         });
     }
     for (node, _, _) in &selected.inner {
@@ -103,6 +118,7 @@ fn edits(
                     "\"{}\"",
                     escaped("{\"sluice\":{\"masked\":\"unparsable\"}}")
                 ),
+                withheld: true,
             }),
             Some(inner) => {
                 let place = |edit: Edit, from: usize| Edit {
@@ -110,7 +126,9 @@ fn edits(
                     end: places[edit.end - 1].1 - from,
                     rank: edit.rank,
                     text: escaped(&edit.text),
+                    withheld: edit.withheld,
                 };
+                let withheld = inner.iter().any(|edit| edit.withheld);
                 if depth == 0 || inner.is_empty() {
                     all.extend(inner.into_iter().map(|edit| place(edit, 0)));
                     continue;
@@ -122,6 +140,7 @@ fn edits(
                     end: node.end,
                     rank: usize::MAX,
                     text: edited(&document[node.start..node.end], &inner.collect::<Vec<_>>()),
+                    withheld,
                 });
             }
         }
@@ -279,6 +298,9 @@ fn token(rule: &Rule, what: &What, raw: &str) -> String {
     };
     let token = opaque(key, bits);
     if *length == TokenLength::Same {
+        if matches!(what, What::Boolean) {
+            return "\"**\"".to_owned();
+        }
         return match in_shape.filter(|token| token.len() == raw.len()) {
             Some(token) => token,
             None if raw.len() == 1 => "0".to_owned(),

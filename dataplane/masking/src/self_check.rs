@@ -9,7 +9,7 @@ use simd_json::{Buffers, Node, StaticNode, to_tape_with_buffers};
 use crate::error::Survivor;
 use crate::fold;
 use crate::json::{is_placeholder, split_framing};
-use crate::limits::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, SELF_CHECK_BYTES_MAX};
 use crate::path::{Path, Reach, Selector, Step};
 use crate::plan::{FieldPlan, MaskPlan, TokenLength, TokenShape};
 use crate::token::{Kind, Tokeniser, is_email_token, is_same_length_token, is_token};
@@ -22,6 +22,8 @@ pub enum Checked {
     /// The second parser is narrower than JSON (numbers beyond its types) and could not read the value. Not a fault, but
     /// worth a metric.
     Unreadable,
+    /// The value, or what masking made of it, is longer than [`SELF_CHECK_BYTES_MAX`] and was not looked at.
+    TooLong,
 }
 
 /// Memory that checks reuse.
@@ -39,9 +41,17 @@ impl SelfCheck {
         }
     }
 
+    /// Gives memory back that a value of more than `bytes_max` bytes left behind.
+    pub fn shrink(&mut self, bytes_max: usize) {
+        if self.copy.capacity() > bytes_max {
+            *self = SelfCheck::new();
+        }
+    }
+
     /// Parses a value that was delivered (masked, or unchanged because nothing was to mask) and looks at every field that
     /// a path selects: each must be a token. A token of digits looks like what it stands for, so for these `value`, as it was
-    /// before, is parsed too, and the field must be the token of one of its fields. Allocates; it is for a sample.
+    /// before, is parsed too, and the field must be the token of one of its fields. Allocates; it is for a sample, and leaves
+    /// out what is longer than [`SELF_CHECK_BYTES_MAX`], so that what it allocates is bounded.
     ///
     /// # Errors
     /// [`Survivor`]: a named field is delivered in clear. The caller closes the session and raises the alarm.
@@ -79,6 +89,9 @@ impl SelfCheck {
         value: &[u8],
         masked: &[u8],
     ) -> Result<Checked, Survivor> {
+        if value.len().max(masked.len()) > SELF_CHECK_BYTES_MAX {
+            return Ok(Checked::TooLong);
+        }
         let Some(found) = self.fields(plan, masked) else {
             return Ok(Checked::Unreadable);
         };
@@ -398,6 +411,27 @@ mod tests {
             let found = check(&paths, masked.as_bytes());
             assert_eq!(found, Err(Survivor { rule: 1 }), "{masked}");
         }
+    }
+
+    #[test]
+    fn leaves_out_what_is_too_long_and_gives_memory_back() {
+        let plan = plan(&["$.a"], TokenShape::Opaque);
+        let of_bytes = |bytes: usize| {
+            let mut value = br#"{"a":1}"#.to_vec();
+            value.resize(bytes, b' ');
+            value
+        };
+        let longest = of_bytes(SELF_CHECK_BYTES_MAX);
+        let longer = of_bytes(SELF_CHECK_BYTES_MAX + 1);
+        let mut check = SelfCheck::new();
+        for (value, masked) in [(&longest, &longer), (&longer, &longest), (&longer, &longer)] {
+            let checked = check.surviving_field(&plan, value, masked);
+            assert_eq!(checked, Ok(Checked::TooLong));
+        }
+        assert_eq!(check.copy.capacity(), 0);
+        assert!(check.surviving_field(&plan, &longest, &longest).is_err());
+        check.shrink(1000);
+        assert!(check.copy.capacity() <= 1000);
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! nothing of the address that was there; digits are in [`crate::digits`]. What a shape does not fit has the opaque token.
 //!
 //! A token as long as what it stands for is the start of the opaque one, or that and asterisks: `"tok_1_mfrg"` for a string of
-//! ten bytes has 20 bits of code, and one of nine bytes is asterisks, which stand for all strings of nine bytes.
+//! ten bytes has 20 bits of code, and one of nine bytes is asterisks, which stand for all strings of nine bytes. Of a boolean the length is the value: `true` and `false`
+//! both become `"**"`, as null does.
 
 use crate::digits;
 use crate::key_ring::DomainKey;
@@ -99,9 +100,10 @@ impl Tokeniser {
         out.push(b'"');
     }
 
-    /// Appends a token of as many bytes as `raw`, which is one of JSON too.
+    /// Appends a token of as many bytes as `raw`, or fewer if it is `false`; it is one of JSON too.
     #[inline(never)]
     fn append_same(&self, kind: Kind, raw: &[u8], code: u128, out: &mut Vec<u8>) {
+        let raw = if kind == Kind::Boolean { b"true" } else { raw };
         let start = out.len();
         if self.shape == TokenShape::Digits && digits::append(kind, raw, code, out) {
             if out.len().saturating_sub(start) == raw.len() {
@@ -351,7 +353,9 @@ mod tests {
                 let mut out = Vec::new();
                 let tokeniser = Tokeniser::new(&key, shape, TokenLength::Same);
                 tokeniser.append(kind, raw.as_bytes(), &mut out);
-                assert_eq!(out.len(), raw.len(), "{raw}");
+                if kind != Kind::Boolean {
+                    assert_eq!(out.len(), raw.len(), "{raw}");
+                }
                 let token: serde_json::Value = serde_json::from_slice(&out).unwrap();
                 if let serde_json::Value::String(text) = token {
                     let digits = shape == TokenShape::Digits;
@@ -374,7 +378,13 @@ mod tests {
             for number in ["7", "-7", "-1.5e10", "123456789012345678901234567890"] {
                 same(Kind::Number, number);
             }
-            assert_eq!(same(Kind::Null, "null"), "\"**\"");
+            for (kind, raw) in [
+                (Kind::Null, "null"),
+                (Kind::Boolean, "true"),
+                (Kind::Boolean, "false"),
+            ] {
+                assert_eq!(same(kind, raw), "\"**\"", "{raw}");
+            }
             assert_eq!(same(Kind::Text, "\"123456x89\""), "\"*********\"");
         }
         for bad in ["tok_1_aaa", "tok_1_aaa*", "tok_1_aaaa*", "*a", "tok__aaaa"] {

@@ -40,6 +40,15 @@ impl Room {
             tokens: Box::new(Tokens::new()),
         }
     }
+
+    /// Down to `bytes_max` for each of what grows.
+    pub(crate) fn shrink(&mut self, bytes_max: usize) {
+        let spans_max = bytes_max.checked_div(size_of::<Span>()).unwrap_or(0);
+        self.spans.clear();
+        self.spans.shrink_to(spans_max);
+        self.folded_key.clear();
+        self.folded_key.shrink_to(bytes_max);
+    }
 }
 
 /// An open container.

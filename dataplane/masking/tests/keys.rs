@@ -78,6 +78,47 @@ fn fields_of_a_key_are_masked_and_what_is_no_document_is_replaced_whole() {
 }
 
 #[test]
+fn keys_that_differ_in_a_string_that_cannot_be_read_stay_different() {
+    let fields = plan(&[
+        Target::KeyField("$.user"),
+        Target::KeyField("$.p.$json.a.$json.b"),
+    ]);
+    let whole = plan(&[Target::Key]);
+    for different in [
+        [
+            r#"{"user":"ada","p":"one"}"#,
+            r#"{"user":"ada","p":"another"}"#,
+        ],
+        [
+            r#"{"p":"{\"a\":\"one\"}"}"#,
+            r#"{"p":"{\"a\":\"another\"}"}"#,
+        ],
+    ] {
+        let masked = different.map(|text| key(&fields, text.as_bytes()));
+        assert_ne!(masked[0], masked[1]);
+        assert_eq!(masked, different.map(|text| key(&whole, text.as_bytes())));
+    }
+}
+
+#[test]
+fn a_key_that_is_no_document_has_the_opaque_token_in_every_shape() {
+    let opaque = plan(&[Target::Key]);
+    for shape in TokenShape::ALL {
+        let rule = MaskRule {
+            target: Target::KeyField("$.user"),
+            shape,
+            length: TokenLength::Own,
+            domain: "d",
+        };
+        let fields = MaskPlan::compile(&[rule], &ring()).unwrap();
+        // As digits some of these would be equal.
+        for text in ["7", "8", "ada"] {
+            assert_eq!(key(&fields, text.as_bytes()), key(&opaque, text.as_bytes()));
+        }
+    }
+}
+
+#[test]
 fn a_field_that_survives_in_a_key_is_found() {
     let plan = plan(&[Target::KeyField("$.user"), Target::Value("$.other")]);
     let clear = br#"{"user":"ada"}"#;

@@ -31,6 +31,7 @@ pub(crate) struct RecordScratch {
 impl RecordScratch {
     pub(crate) fn shrink(&mut self, bytes_max: usize) {
         self.fields.shrink(bytes_max);
+        self.check.shrink(bytes_max);
         self.token.clear();
         self.token.shrink_to(bytes_max);
     }
