@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use sluice_masking::{DomainKey, KeyRing};
 use sluice_policy::{
     ApprovalRuleView, Binding, Bound, Operation, PolicySet, ResourceRef, Revision, Source, Tables,
 };
 use sluice_proto::v1;
+use sluice_session::mask_plans::mask_plans;
 use tokio::sync::{Mutex, watch};
 
 use crate::approve::{Question, Terms};
@@ -34,6 +36,20 @@ pub struct Follower {
     one_at_a_time: Mutex<()>,
 }
 
+/// A gateway refuses a whole snapshot for masks that add up to no plan, and keeps what it had: such policy goes no further
+/// than this. What is compiled here is thrown away, so any key will do.
+fn check_mask_plans(tables: &Tables) -> Result<(), Error> {
+    let mistake = |error: &dyn std::error::Error| Error::CallerMistake(error.to_string());
+    let mut keys = KeyRing::new();
+    for domain in tables.mask_domains() {
+        keys.insert(domain, DomainKey::derive(&[0; 32], domain, 1))
+            .map_err(|error| mistake(&error))?;
+    }
+    mask_plans(tables, &keys)
+        .map(drop)
+        .map_err(|error| mistake(&error))
+}
+
 impl PolicyInForce {
     /// Compiles a valid set.
     pub fn new(set: PolicySet, revision: Revision) -> Result<Self, Error> {
@@ -46,6 +62,7 @@ impl PolicyInForce {
         let tables = Tables::load(bytes.clone()).map_err(|error| {
             Error::BrokenInvariant(format!("compiled tables do not load: {error}"))
         })?;
+        check_mask_plans(&tables)?;
         Ok((
             Self {
                 revision,

@@ -90,6 +90,32 @@ async fn reports_every_problem_with_its_line() {
     );
 }
 
+/// Each of the masks is possible, and all of them are not on one topic: no gateway could take the policy.
+#[tokio::test]
+async fn refuses_masks_that_together_are_no_plan_and_names_them() {
+    let world = World::with_policy().await;
+    let mask = |name: &str, topic: &str, headers: usize| {
+        let headers: Vec<String> = (0..headers).map(|n| format!("{name}-{n}")).collect();
+        format!(
+            "kind: Mask\nmetadata: {{name: {name}}}\nspec: {{topics: [{topic}], headers: [{}], token: {{shape: opaque, domain: d}}}}\n",
+            headers.join(", ")
+        )
+    };
+    let together = [mask("many", "orders", 90), mask("more", "orders", 60)].join("---\n");
+    for dry_run in [true, false] {
+        let request = v1::ApplyRequest {
+            dry_run,
+            ..apply(&together)
+        };
+        let refused = world.admin("peggy").await.apply(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let message = refused.message();
+        assert!(message.contains("masks many, more"), "{message}");
+    }
+    let apart = [mask("many", "orders", 90), mask("more", "clicks", 60)].join("---\n");
+    assert!(world.apply("peggy", &apart).await.revision.is_some());
+}
+
 #[tokio::test]
 async fn a_plan_says_what_would_change_and_changes_nothing() {
     let world = World::with_policy().await;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sluice_identity::jwt::TrustedIssuer;
-use sluice_masking::MaskPlan;
+use sluice_masking::{KeyRing, MaskPlan};
 use sluice_policy::{MaskPlanId, Tables};
 
 use crate::login::Offer;
+use crate::mask_plans::{PlanRefused, mask_plans};
 use crate::order_gate::OrderGate;
 use crate::producer_ids::ProducerIds;
 use crate::registry::{TopicIds, TopicNames};
@@ -37,14 +38,18 @@ impl Now {
 pub struct Snapshot {
     /// The tables, as they came.
     pub tables: Tables,
+    /// In the order of their ids.
     plans: Vec<MaskPlan>,
 }
 
 impl Snapshot {
-    /// Joins tables with the plans built from their mask rules; `plans[i]` belongs to the mask plan id `i`.
-    #[must_use]
-    pub fn new(tables: Tables, plans: Vec<MaskPlan>) -> Self {
-        Self { tables, plans }
+    /// Joins tables with the plans of their mask rules.
+    ///
+    /// # Errors
+    /// [`PlanRefused`] if the rules are none, or a key is missing.
+    pub fn compile(tables: Tables, keys: &KeyRing) -> Result<Self, PlanRefused> {
+        let plans = mask_plans(&tables, keys)?;
+        Ok(Self { tables, plans })
     }
 
     /// The plan for `id`; `None` means that the snapshot is inconsistent, and the data must not pass.

@@ -25,6 +25,7 @@ mod forward;
 mod in_flight;
 pub mod limits;
 pub mod login;
+pub mod mask_plans;
 mod mask_record;
 mod memory;
 pub mod order_gate;

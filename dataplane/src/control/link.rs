@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use sluice_masking::{KeyRing, MaskPlan, MaskRule, Target, TokenLength, TokenShape};
-use sluice_policy::{MaskPlanId, MaskTarget, Tables};
+use sluice_masking::KeyRing;
+use sluice_policy::Tables;
 use sluice_proto::v1::{self, published};
 use sluice_session::environment::{Grants, Snapshot};
+use sluice_session::mask_plans::PlanRefused;
 use tonic::transport::Channel;
 
 use super::InForce;
@@ -35,8 +36,10 @@ pub(crate) enum SnapshotError {
     Decode(#[from] prost::DecodeError),
     #[error("tables: {0}")]
     Tables(#[from] sluice_policy::LoadError),
-    #[error("masks: {0}")]
-    Plan(#[from] sluice_masking::PlanError),
+    #[error("mask keys: {0}")]
+    Keys(#[from] sluice_masking::PlanError),
+    #[error(transparent)]
+    Plan(#[from] PlanRefused),
     #[error("revision {revision} is older than {held}, which is in force")]
     Older {
         held: sluice_policy::Revision,
@@ -185,40 +188,7 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
     for key in &message.mask_keys {
         keys.insert_bytes(&key.domain, key.version, &key.key)?;
     }
-    let plans = (0..tables.mask_plans_count())
-        .filter_map(MaskPlanId::new)
-        .map(|id| compile_plan(&tables, id, &keys))
-        .collect::<Result<_, _>>()?;
-    Ok(Snapshot::new(tables, plans))
-}
-
-fn compile_plan(
-    tables: &Tables,
-    id: MaskPlanId,
-    keys: &KeyRing,
-) -> Result<MaskPlan, SnapshotError> {
-    let rules = tables
-        .mask_plan(id)
-        .map(|rule| MaskRule {
-            target: match rule.target {
-                MaskTarget::Value(path) => Target::Value(path),
-                MaskTarget::Key => Target::Key,
-                MaskTarget::KeyField(path) => Target::KeyField(path),
-                MaskTarget::Header(name) => Target::Header(name),
-            },
-            shape: match rule.shape {
-                sluice_policy::TokenShape::Opaque => TokenShape::Opaque,
-                sluice_policy::TokenShape::Email => TokenShape::Email,
-                sluice_policy::TokenShape::Digits => TokenShape::Digits,
-            },
-            length: match rule.length {
-                sluice_policy::TokenLength::Own => TokenLength::Own,
-                sluice_policy::TokenLength::Same => TokenLength::Same,
-            },
-            domain: rule.domain,
-        })
-        .collect::<Vec<_>>();
-    Ok(MaskPlan::compile(&rules, keys)?)
+    Ok(Snapshot::compile(tables, &keys)?)
 }
 
 fn snapshot_path(state_dir: &Path) -> PathBuf {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kafka_protocol::messages::ApiKey;
 use sluice_identity::jwt::TrustedIssuer;
 use sluice_kafka::api::ApiRange;
-use sluice_masking::{DomainKey, KeyRing, MaskPlan, MaskRule, Target, TokenLength, TokenShape};
-use sluice_policy::{MaskTarget, Revision, Source, Tables};
+use sluice_masking::{DomainKey, KeyRing};
+use sluice_policy::{Revision, Source, Tables};
 use sluice_session::environment::{
     Environment, Grants, Node, Now, Shared, Snapshot, Standing, Topology,
 };
@@ -242,30 +242,7 @@ fn compile(policy: &str, number: u64) -> Snapshot {
         keys.insert(domain, DomainKey::derive(&[7; 32], domain, 1))
             .unwrap();
     }
-    let plans = tables
-        .mask_plans()
-        .map(|id| {
-            let rules: Vec<MaskRule<'_>> = tables
-                .mask_plan(id)
-                .map(|rule| MaskRule {
-                    target: match rule.target {
-                        MaskTarget::Value(path) => Target::Value(path),
-                        MaskTarget::Key => Target::Key,
-                        MaskTarget::KeyField(path) => Target::KeyField(path),
-                        MaskTarget::Header(name) => Target::Header(name),
-                    },
-                    shape: TokenShape::from_name(rule.shape.name()).unwrap(),
-                    length: match rule.length {
-                        sluice_policy::TokenLength::Own => TokenLength::Own,
-                        sluice_policy::TokenLength::Same => TokenLength::Same,
-                    },
-                    domain: rule.domain,
-                })
-                .collect();
-            MaskPlan::compile(&rules, &keys).unwrap()
-        })
-        .collect();
-    Snapshot::new(tables, plans)
+    Snapshot::compile(tables, &keys).unwrap()
 }
 
 /// A broker that offers every API in every version that exists.
