@@ -4,11 +4,10 @@ use crate::decision::{
     ClassId, Decision, Durability, Immutability, MaskPlanId, Obligations, Permit, Reason, Revision,
     RoleId, name_hash,
 };
-use crate::duty::Duty;
 use crate::format::{CLASS_PATTERNS, MASK_PATTERNS, NO_PATTERNS, Section, classes, roles};
 use crate::immutable::{ImmutableCause, RetentionRequired, TopicChange, immutable_verdict};
 use crate::operation::{Operation, OperationSet};
-use crate::resource::{ResourceKind, ResourceRef, is_internal_topic};
+use crate::resource::{ResourceRef, is_internal_topic};
 use crate::tables::Tables;
 use crate::views::approval;
 
@@ -250,29 +249,11 @@ impl Tables {
         if let Some(reason) = self.unready(rights) {
             return Decision::Deny(reason);
         }
-        let hash = name_hash(name);
-        if access.name_tag != hash as u32 || access.revision_tag != revision_tag(self.revision()) {
+        let tags = (name_hash(name) as u32, revision_tag(self.revision()));
+        if (access.name_tag, access.revision_tag) != tags {
             return Decision::Deny(Reason::StaleRights);
         }
-        if is_internal_topic(name) {
-            return Decision::Deny(Reason::InternalTopic);
-        }
-        if !access.granted().contains(operation) {
-            return Decision::Deny(self.why_not(rights, operation, name, access));
-        }
-        let immutable = self.immutability(access.class);
-        if immutable == Immutability::Immutable && NEVER_ON_IMMUTABLE.contains(operation) {
-            let cause = never_cause(api, operation);
-            return Decision::Deny(Reason::Immutable(access.class, cause));
-        }
-        let obligations = self.obligations(operation, access, immutable);
-        Decision::Allow(Permit::new(
-            api,
-            operation,
-            (ResourceKind::Topic, hash),
-            self.revision(),
-            obligations,
-        ))
+        self.decide_access(rights, api, operation, &self.known(name, *access))
     }
 
     /// Whether the topic's class lets anybody make this change. Ask beside [`Tables::decide`], which asks the roles.
@@ -333,22 +314,6 @@ impl Tables {
         match access.denied.contains(operation) {
             true => self.denying(rights, roles::TOPICS, operation, name),
             false => Reason::NotPermitted,
-        }
-    }
-
-    fn obligations(
-        &self,
-        operation: Operation,
-        access: &TopicAccess,
-        immutable: Immutability,
-    ) -> Obligations {
-        let changes = matches!(Duty::of(operation), Some(Duty::Produce | Duty::Administer));
-        let owed = self.owed(access);
-        Obligations {
-            mask: owed.mask.filter(|_| operation == Operation::Read),
-            approval: owed.approval.filter(|_| changes),
-            immutable,
-            ..owed
         }
     }
 

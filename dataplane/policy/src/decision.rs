@@ -19,7 +19,7 @@ pub enum Decision {
 
 /// Proof of an Allow, needed to forward. It names what was asked, and under which revision it was answered.
 ///
-/// It is neither `Clone` nor `Copy`, and only `Tables::decide` and `Tables::decide_topic` make one.
+/// It is neither `Clone` nor `Copy`, and only `Tables::decide` and the same for topics that are known make one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     api: i16,

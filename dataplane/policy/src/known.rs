@@ -14,8 +14,8 @@ use crate::tables::Tables;
 /// A topic's name, with what policy says about it to one session under one revision. What was said and whom it was said of
 /// cannot be mixed up; under another revision it denies.
 #[derive(Debug, Clone)]
-pub struct KnownTopic {
-    name: Arc<str>,
+pub struct KnownTopic<N = Arc<str>> {
+    name: N,
     hash: u64,
     access: TopicAccess,
     internal: bool,
@@ -57,9 +57,13 @@ impl Tables {
     #[must_use]
     pub fn know(&self, rights: &Rights, name: Arc<str>) -> KnownTopic {
         let access = self.topic(rights, &name);
+        self.known(name, access)
+    }
+
+    pub(crate) fn known<N: AsRef<str>>(&self, name: N, access: TopicAccess) -> KnownTopic<N> {
         KnownTopic {
-            hash: name_hash(&name),
-            internal: is_internal_topic(&name),
+            hash: name_hash(name.as_ref()),
+            internal: is_internal_topic(name.as_ref()),
             owed: self.owed(&access),
             access,
             name,
@@ -77,15 +81,26 @@ impl Tables {
         if let Some(reason) = self.unready(rights) {
             return Decision::Deny(reason);
         }
-        let access = &topic.access;
-        if !access.is_of(revision_tag(self.revision())) {
+        if !topic.access.is_of(revision_tag(self.revision())) {
             return Decision::Deny(Reason::StaleRights);
         }
+        self.decide_access(rights, api, operation, topic)
+    }
+
+    /// The answer to rights and a topic of this revision.
+    pub(crate) fn decide_access(
+        &self,
+        rights: &Rights,
+        api: i16,
+        operation: Operation,
+        topic: &KnownTopic<impl AsRef<str>>,
+    ) -> Decision {
+        let access = &topic.access;
         if topic.internal {
             return Decision::Deny(Reason::InternalTopic);
         }
         if !access.granted().contains(operation) {
-            return Decision::Deny(self.why_not(rights, operation, &topic.name, access));
+            return Decision::Deny(self.why_not(rights, operation, topic.name.as_ref(), access));
         }
         let owed = topic.owed;
         if owed.immutable == Immutability::Immutable && NEVER_ON_IMMUTABLE.contains(operation) {

@@ -8,7 +8,7 @@
 //!                  bytes --Tables::load--> Tables --bind, rights, decide--> Permit or Reason
 //! ```
 //! [`validate`] is what an author's change must pass. [`compile`] makes the bytes that travel to gateways and that a
-//! shard reads in place. [`Tables::topic`] is what a connection remembers per topic; [`Tables::decide_topic`] turns
+//! shard reads in place. [`Tables::know`] is what a connection remembers per topic; [`Tables::decide_known`] turns
 //! that memory into a [`Permit`], which nothing else can build.
 
 #![forbid(unsafe_code)]
