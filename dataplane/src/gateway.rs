@@ -234,9 +234,7 @@ async fn serve(
     let live = Live::default();
     {
         let state = state.clone();
-        shard.spawn_guarded("journal", async move {
-            state.journal.flush_rounds(&state.metrics).await
-        });
+        shard.spawn_guarded("journal", async move { state.journal.flush_rounds().await });
     }
     {
         let (state, live, context) = (state.clone(), live.clone(), shard.clone());

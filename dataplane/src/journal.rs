@@ -1,47 +1,46 @@
-//! Evidence on its way to disk: one positioned write per round of the shard, a tree and signatures on a thread beside it.
+//! Evidence on its way to disk: the shard stores it in a mapped segment, a thread beside it builds the tree and signs.
 //!
-//! A shard appends framed leaves to memory and waits for a ticket. Its journal task writes all that came in one round with
-//! one write ([`Durability::Written`]). The journal's thread takes the same frames, builds the tree and signs it every
-//! second; signing makes them survive power loss ([`Durability::Synced`]).
+//! A shard appends framed leaves and gets a ticket. Stored in the segment they survive the death of the process
+//! ([`Durability::Written`]), without a system call where the segment is mapped ([`segment`]); otherwise the journal's task
+//! writes all that came in one round with one write. The journal's thread ([`keep`]) takes the same frames, builds the tree and
+//! signs it every second; signing makes them survive power loss ([`Durability::Synced`]).
+
+mod keep;
+mod mapped;
+mod segment;
 
 use std::cell::RefCell;
-use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant};
+use std::thread::Thread;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
-use sluice_evidence::files::{LogWriter, SegmentFile, SpareSegment};
+use crossbeam::channel::{Receiver, Sender, TrySendError};
 use sluice_evidence::segment::segment_leaves;
-use sluice_evidence::{Kind, RecordHead, RecordWriter, SigningKey};
 use sluice_policy::Durability;
 
+pub(crate) use keep::JournalWriter;
+use mapped::Ahead;
+use segment::{Segment, Spare};
+
 use crate::clock;
-use crate::config::GatewayConfig;
 use crate::kick::Kick;
-use crate::metrics::Metrics;
 
-const _: () = assert!(PENDING_BYTES_MAX as u64 <= SEGMENT_BYTES);
+const _: () = {
+    assert!(PENDING_BYTES_MAX as u64 <= SEGMENT_BYTES);
+    assert!(STORED_BYTES_MAX < PENDING_BYTES_MAX);
+};
 
-/// Evidence that may wait in memory for one write; more is refused, and its sessions end.
+/// Evidence that may wait in memory for the journal's thread; more is refused, and its sessions end.
 const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Evidence that may wait there although it is stored. What comes then is stored once the thread has caught up, and its
+/// clients wait.
+const STORED_BYTES_MAX: usize = 1024 * 1024;
 /// Rounds and full segments that may wait for the journal's thread.
 const WORK_MAX: usize = 4_096;
-/// Buffers of rounds that wait to be filled again, and the largest that does.
-const SPENT_MAX: usize = 128;
-const SPENT_BYTES_MAX: usize = 64 * 1024;
-/// How often the journal's thread looks for rounds, while they come and after.
-const BUSY_POLL: Duration = Duration::from_millis(10);
-const IDLE_POLL: Duration = Duration::from_millis(100);
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// A checkpoint although nothing happened: a gap in time is then visible.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 const SYNC_POLL: Duration = Duration::from_millis(1);
 
@@ -77,9 +76,12 @@ pub(crate) struct Journal {
 
 #[derive(Debug)]
 struct Inner {
-    segment: Option<SegmentFile>,
+    segment: Option<Segment>,
     next_leaf: u64,
+    /// What the journal's thread has not been given.
     pending: Vec<u8>,
+    /// How much of it, from its start, is in the segment.
+    stored_bytes: usize,
     appended: u64,
     written: u64,
     failed: Option<JournalError>,
@@ -93,11 +95,11 @@ struct Inner {
 pub(crate) struct JournalEnd {
     dir: PathBuf,
     first_leaf: u64,
-    segment: Arc<Mutex<Option<SegmentFile>>>,
+    segment: Arc<Mutex<Option<Segment>>>,
     work: Sender<Work>,
     /// Buffers of rounds that the thread has taken in.
     spent: Receiver<Vec<u8>>,
-    spare: Arc<Mutex<Option<SpareSegment>>>,
+    spare: Arc<Mutex<Option<Spare>>>,
     log: Arc<JournalLog>,
 }
 
@@ -106,8 +108,10 @@ pub(crate) struct JournalEnd {
 enum Work {
     /// Frames that are in the segment, up to this ticket.
     Round { frames: Vec<u8>, ticket: u64 },
+    /// The shard has begun another segment.
+    Opened(Option<Ahead>),
     /// A segment that is full.
-    Seal(SegmentFile),
+    Seal(Segment),
 }
 
 /// What others may know of a log: where it is, who signs it, how much of it is signed.
@@ -161,6 +165,7 @@ impl Journal {
             segment,
             next_leaf: end.first_leaf,
             pending: Vec::new(),
+            stored_bytes: 0,
             appended: 0,
             written: 0,
             failed: None,
@@ -175,17 +180,28 @@ impl Journal {
         }
     }
 
-    /// Takes framed leaves into memory ([`Durability::Queued`]).
+    /// Takes framed leaves: into the segment if that costs no system call, else into memory ([`Durability::Queued`]).
     pub(crate) fn append(&self, frames: &[u8]) -> Result<Ticket, JournalError> {
-        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *self.inner.borrow_mut();
         if let Some(error) = &inner.failed {
             return Err(error.clone());
         }
         if inner.pending.len().saturating_add(frames.len()) > PENDING_BYTES_MAX {
             return Err(JournalError::Full);
         }
+        let all_stored = inner.stored_bytes == inner.pending.len();
         inner.pending.extend_from_slice(frames);
         inner.appended += 1;
+        if let Some(segment) = &mut inner.segment
+            && all_stored
+            && inner.pending.len() <= STORED_BYTES_MAX
+            && segment.takes_at_once(frames)
+        {
+            segment.append(frames)?;
+            inner.next_leaf += segment_leaves(frames).count() as u64;
+            inner.stored_bytes = inner.pending.len();
+            inner.written = inner.appended;
+        }
         self.work.notify();
         Ok(Ticket(inner.appended))
     }
@@ -226,14 +242,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes what came in each round until [`Self::stop`]. The task runs after those that the round woke, so one write
-    /// covers them all.
-    pub(crate) async fn flush_rounds(&self, metrics: &Metrics) {
+    /// Hands what came in each round to the journal's thread until [`Self::stop`], and stores it first if it is not. The task
+    /// runs after those that the round woke, so once covers them all.
+    pub(crate) async fn flush_rounds(&self) {
         loop {
             self.work.notified().await;
-            let start = clock::monotonic_ns();
             let wrote = self.flush();
-            metrics.journal_wrote(clock::monotonic_ns().saturating_sub(start) / 1_000);
             if let Err(JournalError::Full) = wrote {
                 // The thread is behind: what waits, waits on, and the clients with it.
                 clock::sleep(FULL_PAUSE).await;
@@ -281,23 +295,29 @@ impl Journal {
         if waiting_count > WORK_MAX / 2 {
             self.end.log.wake();
         }
-        if waiting_count + 2 > WORK_MAX {
+        if waiting_count + 3 > WORK_MAX {
             return Err(JournalError::Full);
         }
+        let inner = &mut *inner;
+        let unstored = inner.pending.get(inner.stored_bytes..).unwrap_or_default();
+        if !unstored.is_empty() {
+            let fits = |segment: &Segment| segment.fits(unstored);
+            if !inner.segment.as_ref().is_some_and(fits) {
+                let (next, ahead) = self.end.next_segment(inner.next_leaf)?;
+                self.end.send(Work::Opened(ahead))?;
+                if let Some(full) = inner.segment.replace(next) {
+                    self.end.send(Work::Seal(full))?;
+                }
+            }
+            if let Some(segment) = &mut inner.segment {
+                segment.append(unstored)?;
+            }
+            inner.next_leaf += segment_leaves(unstored).count() as u64;
+            inner.written = inner.appended;
+        }
+        inner.stored_bytes = 0;
         let empty = self.end.spent.try_recv().unwrap_or_default();
         let frames = std::mem::replace(&mut inner.pending, empty);
-        let left = inner.segment.as_ref().map_or(0, SegmentFile::bytes_left);
-        if left < frames.len() as u64 {
-            let next = self.end.next_segment(inner.next_leaf)?;
-            if let Some(full) = inner.segment.replace(next) {
-                self.end.send(Work::Seal(full))?;
-            }
-        }
-        if let Some(segment) = &mut inner.segment {
-            segment.append(&frames)?;
-        }
-        inner.next_leaf += segment_leaves(&frames).count() as u64;
-        inner.written = inner.appended;
         self.end.send(Work::Round {
             frames,
             ticket: inner.written,
@@ -307,7 +327,7 @@ impl Journal {
 
 impl JournalEnd {
     /// The segment made ahead; the shard waits for the disk only if it has outrun the journal's thread.
-    fn next_segment(&self, first_leaf: u64) -> Result<SegmentFile, JournalError> {
+    fn next_segment(&self, first_leaf: u64) -> Result<(Segment, Option<Ahead>), JournalError> {
         let spare = self
             .spare
             .lock()
@@ -315,7 +335,7 @@ impl JournalEnd {
             .take();
         Ok(match spare {
             Some(spare) => spare.start(first_leaf)?,
-            None => SegmentFile::create(&self.dir, first_leaf, SEGMENT_BYTES)?,
+            None => Segment::create(&self.dir, first_leaf, SEGMENT_BYTES)?,
         })
     }
 
@@ -327,229 +347,4 @@ impl JournalEnd {
             }
         })
     }
-}
-
-/// The thread beside one shard that builds and signs its log.
-#[derive(Debug)]
-pub(crate) struct JournalWriter {
-    thread: JoinHandle<()>,
-    stop: Sender<()>,
-    log: Arc<JournalLog>,
-}
-
-impl JournalWriter {
-    /// Opens the log of a shard, takes up what an earlier run left, and starts its thread.
-    pub(crate) fn start(
-        config: &GatewayConfig,
-        shard: usize,
-        metrics: Arc<Metrics>,
-    ) -> Result<(Self, JournalEnd), JournalError> {
-        let evidence = config.state_dir.join("evidence");
-        let seed =
-            seed(&evidence).map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
-        let key = SigningKey::from_seed(&format!("sluice/{}/shard-{shard}", config.name), &seed)?;
-        let dir = evidence.join(format!("shard-{shard}"));
-        let (mut writer, recovery) = LogWriter::open(&dir, key)?;
-        if recovery.replayed_count > 0 {
-            tracing::info!(
-                shard,
-                leaves = recovery.replayed_count,
-                "took up evidence of a run that did not end well"
-            );
-        }
-        note(
-            &mut writer,
-            Kind::LogOpened,
-            if recovery.replayed_count > 0 {
-                "recovered"
-            } else {
-                "opened"
-            },
-        )?;
-        writer.seal()?;
-        let checkpoint = writer.sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
-        let log = Arc::new(JournalLog {
-            dir: dir.clone(),
-            origin: writer.key().origin().to_owned(),
-            verifier: writer.key().verifier().to_string(),
-            signed_leaves: AtomicU64::new(checkpoint.checkpoint.size),
-            shipped_leaves: AtomicU64::new(0),
-            synced_ticket: AtomicU64::new(0),
-            sync_wanted: AtomicBool::new(false),
-            thread: OnceLock::new(),
-            dead: AtomicBool::new(false),
-        });
-        let first_leaf = writer.next_leaf();
-        let segment = SegmentFile::create(&dir, first_leaf, SEGMENT_BYTES)?;
-        let (work, taken) = bounded(WORK_MAX);
-        let (give_back, spent) = bounded(SPENT_MAX);
-        let spare = Arc::new(Mutex::new(None));
-        let (stop, stopped) = bounded(1);
-        let thread = {
-            let (log, spare) = (log.clone(), spare.clone());
-            std::thread::Builder::new()
-                .name(format!("journal-{shard}"))
-                .spawn(move || {
-                    if let Err(error) =
-                        keep(&mut writer, &taken, &give_back, &stopped, &log, &spare)
-                    {
-                        log.dead.store(true, Ordering::Release);
-                        metrics.evidence_refused();
-                        tracing::error!(shard, "the evidence log is not signed any more: {error}");
-                    }
-                })
-                .map_err(|error| JournalError::OperatorDisk(error.to_string()))?
-        };
-        // The only place that sets it.
-        let _ = log.thread.set(thread.thread().clone());
-        let end = JournalEnd {
-            dir,
-            first_leaf,
-            segment: Arc::new(Mutex::new(Some(segment))),
-            work,
-            spent,
-            spare,
-            log: log.clone(),
-        };
-        Ok((Self { thread, stop, log }, end))
-    }
-
-    pub(crate) fn log(&self) -> Arc<JournalLog> {
-        self.log.clone()
-    }
-
-    /// Signs what is left and closes the log.
-    pub(crate) fn seal(self) {
-        drop(self.stop);
-        self.log.wake();
-        // What the thread had to say is in the log already.
-        let _ = self.thread.join();
-    }
-}
-
-/// Takes rounds and signs, until the shard is gone and all is taken.
-fn keep(
-    writer: &mut LogWriter,
-    work: &Receiver<Work>,
-    give_back: &Sender<Vec<u8>>,
-    stopped: &Receiver<()>,
-    log: &JournalLog,
-    spare: &Mutex<Option<SpareSegment>>,
-) -> Result<(), JournalError> {
-    let mut signed = Instant::now();
-    let mut ticket = 0;
-    let mut dirty = false;
-    let mut sealed = false;
-    let mut sync = false;
-    loop {
-        // Before a round is looked for: who asks has sent its round already.
-        sync |= log.sync_wanted.swap(false, Ordering::AcqRel);
-        let taken = match work.try_recv() {
-            Err(TryRecvError::Empty) if !sync => {
-                std::thread::park_timeout(if dirty { BUSY_POLL } else { IDLE_POLL });
-                sync |= log.sync_wanted.swap(false, Ordering::AcqRel);
-                work.try_recv()
-            }
-            taken => taken,
-        };
-        match taken {
-            Ok(Work::Round {
-                mut frames,
-                ticket: written,
-            }) => {
-                writer.ingest_frames(&frames)?;
-                if frames.capacity() <= SPENT_BYTES_MAX {
-                    frames.clear();
-                    // Where there is no room the shard has enough of them.
-                    let _ = give_back.try_send(frames);
-                }
-                ticket = written;
-                dirty = true;
-                if !work.is_empty() {
-                    continue;
-                }
-            }
-            Ok(Work::Seal(segment)) => {
-                segment.seal()?;
-                sealed = true;
-            }
-            Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => {
-                note(writer, Kind::LogClosed, "drained")?;
-                writer.seal()?;
-                sign(writer, log, ticket)?;
-                return Ok(());
-            }
-        }
-        if spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
-        {
-            let made = SpareSegment::create(&log.dir, SEGMENT_BYTES)?;
-            *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
-        }
-        let draining = matches!(stopped.try_recv(), Err(TryRecvError::Disconnected));
-        let due = if dirty {
-            CHECKPOINT_EVERY
-        } else {
-            HEARTBEAT_EVERY
-        };
-        if sync || signed.elapsed() >= due || (draining && dirty) {
-            sign(writer, log, ticket)?;
-            signed = Instant::now();
-            (dirty, sync) = (false, false);
-            if std::mem::take(&mut sealed) {
-                // Its leaves are in signed tiles now.
-                writer.prune_segments()?;
-            }
-        }
-        if draining && work.is_empty() {
-            return Ok(());
-        }
-    }
-}
-
-fn sign(writer: &mut LogWriter, log: &JournalLog, ticket: u64) -> Result<(), JournalError> {
-    let signed = writer.sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
-    log.signed_leaves
-        .store(signed.checkpoint.size, Ordering::Release);
-    log.synced_ticket.store(ticket, Ordering::Release);
-    Ok(())
-}
-
-/// Records a fact about the log itself.
-fn note(writer: &mut LogWriter, kind: Kind, code: &str) -> Result<(), JournalError> {
-    let head = RecordHead {
-        kind,
-        time_unix_ns: clock::now_unix_ns(),
-        reason_code: code,
-        ..RecordHead::default()
-    };
-    let mut leaf = Vec::new();
-    RecordWriter::begin(&mut leaf, &head)?.finish();
-    writer.append(&leaf)?;
-    Ok(())
-}
-
-/// The seed of the gateway's evidence keys, made at the first start.
-fn seed(dir: &Path) -> std::io::Result<[u8; 32]> {
-    fs::create_dir_all(dir)?;
-    let path = dir.join("signing-key");
-    let mut seed = [0; 32];
-    match fs::File::open(&path) {
-        Ok(mut file) => file.read_exact(&mut seed)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-            let mut file = fs::OpenOptions::new()
-                .create_new(true)
-                .write(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(&seed)?;
-            file.sync_all()?;
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(seed)
 }

@@ -2,7 +2,7 @@
 //!
 //! One glommio executor per core (a *shard*) owns its sessions. Threads talk through the mailbox, bounded
 //! queues and bells (an eventfd in the shard's readiness set), never through locks on the path of a request.
-#![deny(unsafe_code)] // lifted for two files of `net`: system calls and the private ring
+#![deny(unsafe_code)] // lifted for system calls and the private ring in `net`, and for the journal's mapping
 
 pub mod accept;
 mod broker;

@@ -112,7 +112,7 @@ impl Metrics {
             .store(count as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn journal_wrote(&self, us: u64) {
+    pub(crate) fn journal_signed(&self, us: u64) {
         // Out of range is impossible: the histogram resizes itself.
         let _ = lock(&self.journal_us).record(us.max(1));
     }
@@ -199,18 +199,18 @@ impl Metrics {
              # TYPE sluice_immutable_violations gauge\n\
              # HELP sluice_immutable_violations Settings in force that let the history of immutable topics change.\n\
              sluice_immutable_violations {violations}\n\
-             # TYPE sluice_journal_write_us summary\n"
+             # TYPE sluice_journal_sign_us summary\n"
         );
         for quantile in [0.5, 0.99, 0.999] {
             let _ = writeln!(
                 text,
-                "sluice_journal_write_us{{quantile=\"{quantile}\"}} {}",
+                "sluice_journal_sign_us{{quantile=\"{quantile}\"}} {}",
                 journal.value_at_quantile(quantile)
             );
         }
         let _ = writeln!(
             text,
-            "sluice_journal_write_us_count {}\n# EOF",
+            "sluice_journal_sign_us_count {}\n# EOF",
             journal.len()
         );
         text

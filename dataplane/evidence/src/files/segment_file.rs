@@ -55,6 +55,12 @@ impl SpareSegment {
         })
     }
 
+    /// The open file, all of its length allocated.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Gives it its place: from here on it is the segment that starts with leaf `first_leaf`.
     ///
     /// # Errors
@@ -121,6 +127,26 @@ impl SegmentFile {
             .map_err(|source| failed("write", &self.path, source))?;
         self.offset = end;
         Ok(())
+    }
+
+    /// The offset of the next `bytes` bytes, which the caller writes by itself: for one who has [`Self::file`] mapped.
+    ///
+    /// # Errors
+    /// [`Error::SegmentFull`], as for [`Self::append`].
+    pub fn reserve(&mut self, bytes: usize) -> Result<u64, Error> {
+        let offset = self.offset;
+        let end = offset.saturating_add(bytes as u64);
+        if end > self.bytes {
+            return Err(Error::SegmentFull);
+        }
+        self.offset = end;
+        Ok(offset)
+    }
+
+    /// The open file, all of its length allocated.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Makes what was written survive power loss.

@@ -1,0 +1,291 @@
+//! The thread beside one shard that builds its log and signs it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use sluice_evidence::files::LogWriter;
+use sluice_evidence::{Kind, RecordHead, RecordWriter, SigningKey};
+
+use super::mapped::Ahead;
+use super::segment::{Segment, Spare};
+use super::{JournalEnd, JournalError, JournalLog, SEGMENT_BYTES, WORK_MAX, Work};
+use crate::clock;
+use crate::config::GatewayConfig;
+use crate::metrics::Metrics;
+
+/// Buffers of rounds that wait to be filled again, and the largest that does.
+const SPENT_MAX: usize = 128;
+const SPENT_BYTES_MAX: usize = 64 * 1024;
+/// How often the journal's thread looks for rounds, while they come and after.
+const BUSY_POLL: Duration = Duration::from_millis(10);
+const IDLE_POLL: Duration = Duration::from_millis(100);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// A checkpoint although nothing happened: a gap in time is then visible.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
+
+/// The thread beside one shard that builds and signs its log.
+#[derive(Debug)]
+pub(crate) struct JournalWriter {
+    thread: JoinHandle<()>,
+    stop: Sender<()>,
+    log: Arc<JournalLog>,
+}
+
+impl JournalWriter {
+    /// Opens the log of a shard, takes up what an earlier run left, and starts its thread.
+    pub(crate) fn start(
+        config: &GatewayConfig,
+        shard: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, JournalEnd), JournalError> {
+        let evidence = config.state_dir.join("evidence");
+        let seed =
+            seed(&evidence).map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
+        let key = SigningKey::from_seed(&format!("sluice/{}/shard-{shard}", config.name), &seed)?;
+        let dir = evidence.join(format!("shard-{shard}"));
+        let (mut writer, recovery) = LogWriter::open(&dir, key)?;
+        if recovery.replayed_count > 0 {
+            tracing::info!(
+                shard,
+                leaves = recovery.replayed_count,
+                "took up evidence of a run that did not end well"
+            );
+        }
+        note(
+            &mut writer,
+            Kind::LogOpened,
+            if recovery.replayed_count > 0 {
+                "recovered"
+            } else {
+                "opened"
+            },
+        )?;
+        writer.seal()?;
+        let checkpoint = writer.sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
+        let log = Arc::new(JournalLog {
+            dir: dir.clone(),
+            origin: writer.key().origin().to_owned(),
+            verifier: writer.key().verifier().to_string(),
+            signed_leaves: AtomicU64::new(checkpoint.checkpoint.size),
+            shipped_leaves: AtomicU64::new(0),
+            synced_ticket: AtomicU64::new(0),
+            sync_wanted: AtomicBool::new(false),
+            thread: OnceLock::new(),
+            dead: AtomicBool::new(false),
+        });
+        let first_leaf = writer.next_leaf();
+        let (segment, ahead) = Segment::create(&dir, first_leaf, SEGMENT_BYTES)?;
+        let (work, taken) = bounded(WORK_MAX);
+        let (give_back, spent) = bounded(SPENT_MAX);
+        let spare = Arc::new(Mutex::new(None));
+        let (stop, stopped) = bounded(1);
+        let mut keeper = Keeper {
+            writer,
+            work: taken,
+            give_back,
+            stopped,
+            log: log.clone(),
+            spare: spare.clone(),
+            ahead,
+            metrics,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("journal-{shard}"))
+            .spawn(move || {
+                if let Err(error) = keeper.run() {
+                    keeper.log.dead.store(true, Ordering::Release);
+                    keeper.metrics.evidence_refused();
+                    tracing::error!(shard, "the evidence log is not signed any more: {error}");
+                }
+            })
+            .map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
+        // The only place that sets it.
+        let _ = log.thread.set(thread.thread().clone());
+        let end = JournalEnd {
+            dir,
+            first_leaf,
+            segment: Arc::new(Mutex::new(Some(segment))),
+            work,
+            spent,
+            spare,
+            log: log.clone(),
+        };
+        Ok((Self { thread, stop, log }, end))
+    }
+
+    pub(crate) fn log(&self) -> Arc<JournalLog> {
+        self.log.clone()
+    }
+
+    /// Signs what is left and closes the log.
+    pub(crate) fn seal(self) {
+        drop(self.stop);
+        self.log.wake();
+        // What the thread had to say is in the log already.
+        let _ = self.thread.join();
+    }
+}
+
+/// What the journal's thread works with.
+struct Keeper {
+    writer: LogWriter,
+    work: Receiver<Work>,
+    give_back: Sender<Vec<u8>>,
+    stopped: Receiver<()>,
+    log: Arc<JournalLog>,
+    spare: Arc<Mutex<Option<Spare>>>,
+    /// Of the segment that the shard writes to, if it is mapped.
+    ahead: Option<Ahead>,
+    metrics: Arc<Metrics>,
+}
+
+impl Keeper {
+    /// Takes rounds and signs, until the shard is gone and all is taken.
+    fn run(&mut self) -> Result<(), JournalError> {
+        let mut signed = Instant::now();
+        let mut ticket = 0;
+        let mut dirty = false;
+        let mut sealed = false;
+        let mut sync = false;
+        loop {
+            // Before a round is looked for: who asks has sent its round already.
+            sync |= self.sync_wanted();
+            let taken = match self.work.try_recv() {
+                Err(TryRecvError::Empty) if !sync => {
+                    std::thread::park_timeout(if dirty { BUSY_POLL } else { IDLE_POLL });
+                    sync |= self.sync_wanted();
+                    self.work.try_recv()
+                }
+                taken => taken,
+            };
+            match taken {
+                Ok(Work::Round {
+                    frames,
+                    ticket: written,
+                }) => {
+                    self.take(frames)?;
+                    ticket = written;
+                    dirty = true;
+                    if !self.work.is_empty() {
+                        continue;
+                    }
+                }
+                Ok(Work::Opened(ahead)) => self.ahead = ahead,
+                Ok(Work::Seal(segment)) => {
+                    segment.seal()?;
+                    sealed = true;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    note(&mut self.writer, Kind::LogClosed, "drained")?;
+                    self.writer.seal()?;
+                    return self.sign(ticket);
+                }
+            }
+            self.make_spare()?;
+            let draining = matches!(self.stopped.try_recv(), Err(TryRecvError::Disconnected));
+            let due = if dirty {
+                CHECKPOINT_EVERY
+            } else {
+                HEARTBEAT_EVERY
+            };
+            if sync || signed.elapsed() >= due || (draining && dirty) {
+                self.sign(ticket)?;
+                signed = Instant::now();
+                (dirty, sync) = (false, false);
+                if std::mem::take(&mut sealed) {
+                    // Its leaves are in signed tiles now.
+                    self.writer.prune_segments()?;
+                }
+            }
+            if draining && self.work.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn sync_wanted(&self) -> bool {
+        self.log.sync_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    fn take(&mut self, mut frames: Vec<u8>) -> Result<(), JournalError> {
+        if let Some(ahead) = &mut self.ahead {
+            ahead
+                .passed(frames.len())
+                .map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
+        }
+        self.writer.ingest_frames(&frames)?;
+        if frames.capacity() <= SPENT_BYTES_MAX {
+            frames.clear();
+            // Where there is no room the shard has enough of them.
+            let _ = self.give_back.try_send(frames);
+        }
+        Ok(())
+    }
+
+    fn make_spare(&self) -> Result<(), JournalError> {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare().is_none() {
+            let made = Spare::create(&self.log.dir, SEGMENT_BYTES)?;
+            *spare() = Some(made);
+        }
+        Ok(())
+    }
+
+    fn sign(&mut self, ticket: u64) -> Result<(), JournalError> {
+        let start = clock::monotonic_ns();
+        let signed = self
+            .writer
+            .sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
+        let took_ns = clock::monotonic_ns().saturating_sub(start);
+        self.metrics.journal_signed(took_ns / 1_000);
+        self.log
+            .signed_leaves
+            .store(signed.checkpoint.size, Ordering::Release);
+        self.log.synced_ticket.store(ticket, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Records a fact about the log itself.
+fn note(writer: &mut LogWriter, kind: Kind, code: &str) -> Result<(), JournalError> {
+    let head = RecordHead {
+        kind,
+        time_unix_ns: clock::now_unix_ns(),
+        reason_code: code,
+        ..RecordHead::default()
+    };
+    let mut leaf = Vec::new();
+    RecordWriter::begin(&mut leaf, &head)?.finish();
+    writer.append(&leaf)?;
+    Ok(())
+}
+
+/// The seed of the gateway's evidence keys, made at the first start.
+fn seed(dir: &Path) -> std::io::Result<[u8; 32]> {
+    fs::create_dir_all(dir)?;
+    let path = dir.join("signing-key");
+    let mut seed = [0; 32];
+    match fs::File::open(&path) {
+        Ok(mut file) => file.read_exact(&mut seed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+            let mut file = fs::OpenOptions::new()
+                .create_new(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
+            file.write_all(&seed)?;
+            file.sync_all()?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(seed)
+}
