@@ -2,6 +2,9 @@
 //!
 //! On a shared machine the clock speed and the neighbours change from second to second. So the contestants of a table take
 //! turns in short rounds, and the best round of each counts: what is left is what the code costs, not what disturbed it.
+//!
+//! What does not depend on the machine's mood is how many instructions an operation takes: `scripts/counts` counts them in
+//! [`Table::repeat`] for the rows that are ours.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
@@ -10,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How long one round of one contestant should take, roughly.
 const ROUND: Duration = Duration::from_millis(4);
+
+/// Operations before those that are counted: buffers have grown, and whatever is made once has been made.
+const WARM_UP: u64 = 10;
 
 /// Ways to do the same, compared with the first of them.
 pub struct Table<'a> {
@@ -21,6 +27,7 @@ struct Contestant<'a> {
     name: &'a str,
     operation: Box<dyn FnMut() -> u64 + 'a>,
     best_ns: f64,
+    is_ours: bool,
 }
 
 impl<'a> Table<'a> {
@@ -39,8 +46,39 @@ impl<'a> Table<'a> {
             name,
             operation,
             best_ns: f64::INFINITY,
+            is_ours: false,
         });
         self
+    }
+
+    /// Adds the way that the gateway takes: a stage whose instructions are counted, too.
+    #[must_use]
+    pub fn ours(self, name: &'a str, operation: impl FnMut() -> u64 + 'a) -> Self {
+        let mut table = self.with(name, operation);
+        if let Some(added) = table.contestants.last_mut() {
+            added.is_ours = true;
+        }
+        table
+    }
+
+    /// The names of the stages that are ours: title and row.
+    pub fn stages(&self) -> impl Iterator<Item = String> {
+        let ours = self.contestants.iter().filter(|row| row.is_ours);
+        ours.map(|row| format!("{} | {}", self.title, row.name))
+    }
+
+    /// Warms this stage up and repeats it so often, for who counts from outside. False if the table has no such stage.
+    pub fn repeat(&mut self, stage: &str, iterations: u64) -> bool {
+        let Some(at) = self.stages().position(|name| name == stage) else {
+            return false;
+        };
+        let mut ours = self.contestants.iter_mut().filter(|row| row.is_ours);
+        let Some(row) = ours.nth(at) else {
+            return false;
+        };
+        time(&mut row.operation, WARM_UP);
+        counted(&mut row.operation, iterations);
+        true
     }
 
     /// Measures so many interleaved rounds and returns the table as Markdown.
@@ -94,12 +132,23 @@ fn calibrate(contestant: &mut Contestant<'_>) -> u64 {
 
 fn time(operation: &mut Box<dyn FnMut() -> u64 + '_>, iterations: u64) -> Duration {
     let start = Instant::now();
+    run(operation, iterations);
+    start.elapsed()
+}
+
+/// Instructions are counted from entry to exit of this function. scripts/counts knows it by its name, so it stays one.
+#[inline(never)]
+fn counted(operation: &mut Box<dyn FnMut() -> u64 + '_>, iterations: u64) {
+    run(operation, iterations);
+}
+
+#[inline(always)]
+fn run(operation: &mut Box<dyn FnMut() -> u64 + '_>, iterations: u64) {
     let mut sum = 0_u64;
     for _ in 0..iterations {
         sum = sum.wrapping_add(black_box(operation()));
     }
     black_box(sum);
-    start.elapsed()
 }
 
 impl std::fmt::Debug for Table<'_> {
@@ -143,6 +192,22 @@ mod tests {
             .parse()
             .unwrap();
         assert!((5.0..20.0).contains(&ratio), "{table}");
+    }
+
+    #[test]
+    fn a_stage_of_ours_is_repeated_by_its_name_and_nothing_else_is() {
+        let (ours, theirs) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let once = |count: &std::cell::Cell<u64>| {
+            count.set(count.get() + 1);
+            count.get()
+        };
+        let mut table = Table::new("stage")
+            .with("theirs", || once(&theirs))
+            .ours("own", || once(&ours));
+        assert_eq!(table.stages().collect::<Vec<_>>(), ["stage | own"]);
+        assert!(table.repeat("stage | own", 7));
+        assert!(!table.repeat("stage | theirs", 7));
+        assert_eq!((ours.get(), theirs.get()), (WARM_UP + 7, 0));
     }
 
     #[test]

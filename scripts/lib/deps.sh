@@ -109,6 +109,14 @@ deps_haproxy() {
     deps_apt "${want[@]}"
 }
 
+# For scripts/counts.
+deps_counts() {
+    local want=()
+    deps_has valgrind || want+=(valgrind)
+    deps_has python3 || want+=(python3)
+    deps_apt "${want[@]}"
+}
+
 deps_java_version_ok() {
     local major
     major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
@@ -254,6 +262,7 @@ deps_all() {
     flock 8
     deps_build
     deps_system
+    deps_counts
     deps_kafka
     deps_java_driver
     deps_python

@@ -38,7 +38,7 @@ pub(crate) fn masked(table: Table<'static>, codec: Codec) -> Table<'static> {
     mask(&batch);
     let (again, mut contexts) = (batch.clone(), Contexts::default());
     let (mut plain, mut compressed) = (Vec::new(), Vec::new());
-    table.with("mask the batch", move || mask(&batch)).with(
+    table.ours("mask the batch", move || mask(&batch)).with(
         "decompress and compress alone",
         move || {
             let batch = Batch::parse(&again).unwrap();

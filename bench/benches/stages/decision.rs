@@ -38,8 +38,8 @@ pub(crate) fn topic(table: Table<'static>) -> Table<'static> {
     let decide = move || tables.decide_known(rights, PRODUCE, Operation::Write, black_box(known));
     assert!(matches!(decide(), Decision::Allow(_)));
     table
-        .with("decide_known, remembered", move || allowed(&decide()))
-        .with("decide, first time", move || {
+        .ours("decide_known, remembered", move || allowed(&decide()))
+        .ours("decide, first time", move || {
             let topic = ResourceRef::Topic(black_box(TOPIC));
             allowed(&tables.decide(rights, PRODUCE, Operation::Write, topic))
         })

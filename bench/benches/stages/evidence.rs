@@ -41,7 +41,7 @@ pub(crate) fn intent(table: Table<'static>) -> Table<'static> {
     writer.item(&item).unwrap();
     writer.finish();
     table
-        .with("record and frame with checksum", move || {
+        .ours("record and frame with checksum", move || {
             framed.clear();
             let mut writer = RecordWriter::begin_framed(&mut framed, &HEAD).unwrap();
             writer.item(&item).unwrap();

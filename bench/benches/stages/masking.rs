@@ -37,12 +37,12 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
     let mut copy = Vec::new();
     let mut buffers = simd_json::Buffers::default();
     table
-        .with("mask_value", move || {
+        .ours("mask_value", move || {
             out.clear();
             mask_value(&plan, &value, &mut scratch, &mut out).unwrap();
             out.len() as u64
         })
-        .with(
+        .ours(
             "mask_value, validate and find only: no field is there",
             move || {
                 let masked = mask_value(&absent, &searched, &mut absent_scratch, &mut absent_out);
