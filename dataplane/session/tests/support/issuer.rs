@@ -25,10 +25,13 @@ impl Issuer {
         }
     }
 
-    pub fn trusted(&self) -> TrustedIssuer {
+    pub fn key_set(&self) -> Value {
         let x = encode(self.key.public_key().as_ref());
-        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": x}]});
-        let keys = jwks::parse(set.to_string().as_bytes()).unwrap();
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": x}]})
+    }
+
+    pub fn trusted(&self) -> TrustedIssuer {
+        let keys = jwks::parse(self.key_set().to_string().as_bytes()).unwrap();
         assert_eq!(keys.keys().len(), 1);
         TrustedIssuer::new(NAME.into(), URL.into(), AUDIENCE.into(), Arc::new(keys))
     }
