@@ -33,6 +33,11 @@ use crate::args::{Cli, EvidenceVerb, Verb};
 use crate::config::Planes;
 use crate::failure::Failure;
 
+const _: () = assert!(
+    !sluice_dataplane::FORWARDS_WITHOUT_EVIDENCE,
+    "the feature `stages` is for benchmarks: build `sluice` without it"
+);
+
 fn main() -> ExitCode {
     // Two TLS users of this process may each bring a provider; this is the one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

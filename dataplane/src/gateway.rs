@@ -11,7 +11,7 @@ use crate::accept::{AcceptError, AcceptRoom, Accepted};
 use crate::clock;
 use crate::config::GatewayConfig;
 use crate::control::{self, ControlError, ControlThread};
-use crate::journal::{Journal, JournalError, JournalWriter};
+use crate::journal::{Journal, JournalEnd, JournalError, JournalWriter};
 use crate::listeners::{Listeners, NameUnknown};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -77,6 +77,13 @@ impl Gateway {
     /// # Errors
     /// What the operator must change; see [`GatewayError`].
     pub fn start(config: GatewayConfig) -> Result<Self, GatewayError> {
+        Self::start_with(config, Journal::new)
+    }
+
+    pub(crate) fn start_with(
+        config: GatewayConfig,
+        journal: fn(JournalEnd) -> Journal,
+    ) -> Result<Self, GatewayError> {
         let listen = SocketAddr::new(config.listen.host, config.listen.bootstrap_port);
         if config.client_tls.is_none() && !listen.ip().is_loopback() {
             return Err(GatewayError::OperatorPlainTextBeyondLoopback(listen));
@@ -120,7 +127,7 @@ impl Gateway {
                 let (room, listeners) = (room.clone(), listeners.clone());
                 async move {
                     let Some(end) = end else { return };
-                    let journal = Journal::new(end);
+                    let journal = journal(end);
                     let state = ShardState::new(
                         config,
                         shard.driver().clone(),

@@ -22,6 +22,11 @@ pub mod net;
 mod pump;
 pub mod shard;
 mod shard_state;
+#[cfg(feature = "stages")]
+pub mod stages;
 
 pub use gateway::{Gateway, GatewayError};
 pub use metrics::Metrics;
+
+/// Whether this build can forward without evidence: for benchmarks (`stages`). The product does not compile with it.
+pub const FORWARDS_WITHOUT_EVIDENCE: bool = cfg!(feature = "stages");

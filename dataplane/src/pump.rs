@@ -368,7 +368,11 @@ async fn settle(
 }
 
 /// Sends pieces in order, runs of the read buffer joined, with as few writes as the kernel allows.
-async fn write_pieces(stream: &Stream, bytes: &[u8], pieces: &[Piece]) -> io::Result<()> {
+pub(crate) async fn write_pieces(
+    stream: &Stream,
+    bytes: &[u8],
+    pieces: &[Piece],
+) -> io::Result<()> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut count = 0;
     let mut pieces = pieces.iter().peekable();
@@ -409,7 +413,7 @@ struct Side {
 impl Side {
     fn new(shard: &Rc<ShardState>, connection: &Connection) -> Self {
         Self {
-            buffer: Buffer::new(shard, connection.ledger.account()),
+            buffer: Buffer::new(&shard.buffers, connection.ledger.account()),
             outbox: Outbox::default(),
             account: connection.ledger.account(),
         }
@@ -418,32 +422,32 @@ impl Side {
 
 /// A linear read buffer: `start <= taken <= end <= bytes.len()`; `start..taken` are frames handed out,
 /// `taken..end` came after them. Its memory goes back to the shard while the connection is idle.
-struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-    taken: usize,
-    end: usize,
+pub(crate) struct Buffer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) start: usize,
+    pub(crate) taken: usize,
+    pub(crate) end: usize,
     /// Length of the frame at `taken`, once its prefix is there.
     frame_bytes: usize,
-    shard: Rc<ShardState>,
+    pool: Rc<BufferPool>,
     account: Account,
 }
 
 impl Buffer {
-    fn new(shard: &Rc<ShardState>, account: Account) -> Self {
+    pub(crate) fn new(pool: &Rc<BufferPool>, account: Account) -> Self {
         Self {
             bytes: Vec::new(),
             start: 0,
             taken: 0,
             end: 0,
             frame_bytes: 0,
-            shard: shard.clone(),
+            pool: pool.clone(),
             account,
         }
     }
 
     /// The next complete frame, its length prefix included.
-    fn frame(&mut self, frame_bytes_max: usize) -> Result<Option<Range<usize>>, Close> {
+    pub(crate) fn frame(&mut self, frame_bytes_max: usize) -> Result<Option<Range<usize>>, Close> {
         let rest = self.bytes.get(self.taken..self.end).unwrap_or_default();
         let length = match sluice_kafka::frame::frame_length(rest, frame_bytes_max) {
             Ok(length) => length,
@@ -460,7 +464,7 @@ impl Buffer {
 
     /// Reads once; `closed` is what it means if nothing comes any more. An empty buffer waits without memory; a full one
     /// grows with what has really arrived, up to the frame that it holds.
-    async fn fill(&mut self, stream: &Stream, closed: Close) -> Result<(), Close> {
+    pub(crate) async fn fill(&mut self, stream: &Stream, closed: Close) -> Result<(), Close> {
         if self.end == 0 {
             self.give_back();
             let mut first = [0; FIRST_BYTES];
@@ -471,7 +475,7 @@ impl Buffer {
                 return Err(closed);
             }
             self.account.hold(BUFFER_BYTES)?;
-            self.bytes = self.shard.buffers.take(BUFFER_BYTES);
+            self.bytes = self.pool.take(BUFFER_BYTES);
             if let Arrived::Bytes(read) = arrived {
                 let (Some(to), Some(from)) = (self.bytes.get_mut(..read), first.get(..read)) else {
                     return Err(closed);
@@ -496,17 +500,17 @@ impl Buffer {
     fn grow(&mut self) -> Result<(), Close> {
         let bytes = BufferPool::next_bytes(self.bytes.len(), self.frame_bytes);
         self.account.hold(bytes)?;
-        let mut larger = self.shard.buffers.take(bytes);
+        let mut larger = self.pool.take(bytes);
         if let (Some(to), Some(from)) = (larger.get_mut(..self.end), self.bytes.get(..self.end)) {
             to.copy_from_slice(from);
         }
         let full = std::mem::replace(&mut self.bytes, larger);
-        self.shard.buffers.give_back(full);
+        self.pool.give_back(full);
         Ok(())
     }
 
     /// Forgets the frames handed out; what came after them moves to the front.
-    fn consume(&mut self) {
+    pub(crate) fn consume(&mut self) {
         self.bytes.copy_within(self.taken..self.end, 0);
         self.end -= self.taken;
         self.start = 0;
@@ -515,7 +519,7 @@ impl Buffer {
 
     fn give_back(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.shard.buffers.give_back(bytes);
+        self.pool.give_back(bytes);
         // Less is never refused.
         let _ = self.account.hold(0);
     }

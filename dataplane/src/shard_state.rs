@@ -122,7 +122,7 @@ pub(crate) struct ShardState {
     pub(crate) config: Arc<GatewayConfig>,
     pub(crate) driver: Rc<Driver>,
     pub(crate) journal: Journal,
-    pub(crate) buffers: BufferPool,
+    pub(crate) buffers: Rc<BufferPool>,
     pub(crate) ledger: Rc<ShardLedger>,
     pub(crate) metrics: Arc<Metrics>,
     /// Keys of the last SCRAM login, which spare the next one the derivation.
@@ -165,7 +165,7 @@ impl ShardState {
             config,
             driver,
             journal,
-            buffers: BufferPool::default(),
+            buffers: Rc::default(),
             metrics,
             scram_keys: RefCell::new(None),
             readers: RefCell::new(readers),
