@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::credential::read_file;
 use crate::{Error, Target};
@@ -173,6 +173,27 @@ pub(crate) fn tls_config(roots_file: &Path) -> Result<Arc<ClientConfig>, Error> 
     .with_root_certificates(roots)
     .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// What a sink shows to its clients, whom it asks for nothing.
+pub(crate) fn server_tls_config(
+    certificate_file: &Path,
+    key_file: &Path,
+) -> Result<Arc<ServerConfig>, Error> {
+    let unusable = |fault: String| Error::OperatorFileUnusable {
+        path: key_file.to_owned(),
+        fault,
+    };
+    let chain = certificates(certificate_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&read_file(key_file)?)
+        .map_err(|error| unusable(format!("no private key in PEM form: {error}")))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let built = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    built
+        .map(Arc::new)
+        .map_err(|error| unusable(format!("a key that does not serve: {error}")))
 }
 
 /// The certificates of a PEM file, at least one.

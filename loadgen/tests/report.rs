@@ -219,6 +219,7 @@ fn sink() -> Sink {
         listeners: vec![SinkListener {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertised: None,
+            tls: None,
         }],
         cpus: Vec::new(),
         topics: vec![(TOPIC.to_owned(), 1)],

@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use clap::Parser as _;
 use short::{TOPIC, plan};
+use sluice_loadgen::arguments::{Arguments, Command};
 use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
 use sluice_loadgen::{Acks, Churn, Credential, Mode, Payload, Plan, ReadFrom, Shape, Target, run};
 
@@ -234,6 +236,7 @@ fn each_listener_sends_clients_to_what_it_advertises() {
     let listener = |advertised| SinkListener {
         listen: "127.0.0.1:0".parse().unwrap(),
         advertised,
+        tls: None,
     };
     // Port 1 needs privileges to be listened on, and nothing does.
     let nobody = Some(("127.0.0.1".to_owned(), 1));
@@ -251,6 +254,51 @@ fn each_listener_sends_clients_to_what_it_advertises() {
     assert_eq!(run(&at(1), &plan(Mode::Ping, 5)).unwrap().answered_count, 5);
 }
 
+#[test]
+fn a_tls_listener_serves_those_who_trust_its_certificate_and_nobody_in_plain_text() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let file = |pem: String| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(pem.as_bytes()).unwrap();
+        file
+    };
+    let (certificate, key) = (
+        file(made.cert.pem()),
+        file(made.signing_key.serialize_pem()),
+    );
+    let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+    let arguments = ["loadgen", "sink", "--topic", "orders=3"].map(str::to_owned);
+    let options = [
+        ("--listen", "127.0.0.1:0".to_owned()),
+        ("--listen-tls", "127.0.0.1:0".to_owned()),
+        ("--tls-certificate", path(&certificate)),
+        ("--tls-key", path(&key)),
+    ];
+    let options = options.map(|(name, value)| format!("{name}={value}"));
+    let parsed = Arguments::try_parse_from(arguments.into_iter().chain(options)).unwrap();
+    let Command::Sink(parsed) = parsed.command else {
+        panic!("{parsed:?}")
+    };
+    let sink = Sink::start(&parsed.check().unwrap()).unwrap();
+    let at = |index: usize, tls_roots| Target {
+        tls_roots,
+        ..short::target("sink", sink.addresses()[index])
+    };
+    let roots = || Some(certificate.path().to_owned());
+    for mode in [Mode::Ping, Mode::Produce, Mode::Consume] {
+        let measured = run(&at(1, roots()), &plan(mode, 20)).unwrap();
+        assert_eq!(measured.answered_count, 20, "{mode:?}");
+    }
+    assert!(run(&at(1, None), &plan(Mode::Ping, 5)).is_err());
+    assert!(run(&at(0, roots()), &plan(Mode::Ping, 5)).is_err());
+    assert_eq!(
+        run(&at(0, None), &plan(Mode::Ping, 5))
+            .unwrap()
+            .answered_count,
+        5
+    );
+}
+
 fn sink() -> Sink {
     Sink::start(&config()).unwrap()
 }
@@ -260,6 +308,7 @@ fn config() -> SinkConfig {
         listeners: vec![SinkListener {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertised: None,
+            tls: None,
         }],
         cpus: Vec::new(),
         topics: vec![(TOPIC.to_owned(), 3)],

@@ -19,7 +19,7 @@ fn shared() -> Shared {
     let topics = [("orders".to_owned(), 2)];
     Shared {
         log: Log::new(&topics, &Shape::text(100), 5).unwrap(),
-        advertised: HashMap::new(),
+        entrances: HashMap::new(),
     }
 }
 

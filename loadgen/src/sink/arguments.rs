@@ -2,8 +2,11 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use rustls::ServerConfig;
 
 use super::{Sink, SinkConfig, SinkListener};
 use crate::Error;
@@ -12,6 +15,7 @@ use crate::limits::SINK_PARTITIONS_MAX;
 use crate::plan::Payload;
 use crate::records::Shape;
 use crate::report::Report;
+use crate::stream::server_tls_config;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -23,6 +27,19 @@ pub struct Arguments {
         default_value = "127.0.0.1:19092"
     )]
     pub listen: Vec<String>,
+    /// The same under TLS, with the certificate and key below. May be given several times.
+    #[arg(
+        long,
+        value_name = "HOST:PORT[=HOST:PORT]",
+        requires = "tls_certificate"
+    )]
+    pub listen_tls: Vec<String>,
+    /// PEM certificate chain of the TLS listeners, their own first.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen_tls"])]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Pin one shard to each of these CPUs; without it there is one shard, not pinned.
     #[arg(long, value_name = "CPU", value_delimiter = ',')]
     pub cpu: Vec<usize>,
@@ -58,12 +75,20 @@ impl Arguments {
             true => Payload::Json,
             false => Payload::Text,
         };
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(server_tls_config(certificate, key)?),
+            _ => None,
+        };
+        let plain = self
+            .listen
+            .iter()
+            .map(|text| listener("--listen", text, None));
+        let secured = self
+            .listen_tls
+            .iter()
+            .map(|text| listener("--listen-tls", text, tls.clone()));
         Ok(SinkConfig {
-            listeners: self
-                .listen
-                .iter()
-                .map(|text| listener(text))
-                .collect::<Result<_, _>>()?,
+            listeners: plain.chain(secured).collect::<Result<_, _>>()?,
             cpus: self.cpu.clone(),
             topics: self
                 .topic
@@ -95,7 +120,11 @@ pub fn serve_and_report(arguments: &Arguments) -> Result<Report, Error> {
     Ok((String::new(), true))
 }
 
-fn listener(text: &str) -> Result<SinkListener, Error> {
+fn listener(
+    option: &str,
+    text: &str,
+    tls: Option<Arc<ServerConfig>>,
+) -> Result<SinkListener, Error> {
     let (listen, advertised) = match text.split_once('=') {
         Some((listen, advertised)) => (listen, Some(advertised)),
         None => (text, None),
@@ -106,7 +135,7 @@ fn listener(text: &str) -> Result<SinkListener, Error> {
         .and_then(|mut found| found.next());
     let Some(listen) = found else {
         return argument(format!(
-            "--listen {text}: write HOST:PORT, such as 127.0.0.1:19092"
+            "{option} {text}: write HOST:PORT, such as 127.0.0.1:19092"
         ));
     };
     let split = |address: &str| {
@@ -116,12 +145,16 @@ fn listener(text: &str) -> Result<SinkListener, Error> {
     let advertised = match advertised.map(split) {
         Some(None) => {
             let advice = "behind = write the HOST:PORT that clients shall connect to";
-            return argument(format!("--listen {text}: {advice}"));
+            return argument(format!("{option} {text}: {advice}"));
         }
         Some(advertised) => advertised,
         None => None,
     };
-    Ok(SinkListener { listen, advertised })
+    Ok(SinkListener {
+        listen,
+        advertised,
+        tls,
+    })
 }
 
 fn topic(text: &str) -> Result<(String, i32), Error> {
@@ -146,6 +179,7 @@ mod tests {
 
     #[test]
     fn a_listener_may_advertise_a_proxy_in_front() {
+        let listener = |text| listener("--listen", text, None);
         let plain = listener("127.0.0.1:9").unwrap();
         assert_eq!((plain.listen.port(), plain.advertised), (9, None));
         let behind = listener("127.0.0.1:9=proxy:10").unwrap();

@@ -1,10 +1,11 @@
 //! One connection of a sink: frames in, answers out in the same order.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sluice_dataplane::accept::Accepted;
-use sluice_dataplane::net::{Driver, Sock};
+use sluice_dataplane::net::{Driver, Sock, Stream, TlsRole};
 use sluice_kafka::frame::frame_length;
 
 use super::Shared;
@@ -26,23 +27,32 @@ pub(super) async fn serve(accepted: Accepted, driver: &Rc<Driver>, shared: &Shar
             "closed {peer}: more than {SINK_CONNECTIONS_MAX} connections"
         ));
     }
-    let advertised = shared.advertised.get(&accepted.listener);
-    let (Ok(sock), Some(advertised)) = (Sock::from_accepted(driver, accepted.fd, peer), advertised)
+    let entrance = shared.entrances.get(&accepted.listener);
+    let (Ok(sock), Some(entrance)) = (Sock::from_accepted(driver, accepted.fd, peer), entrance)
     else {
         return;
     };
-    match exchange(&sock, shared, advertised).await {
+    let role = entrance.tls.as_ref().map(Arc::clone).map(TlsRole::Server);
+    let stream = match Stream::open(sock, role).await {
+        Ok(stream) => stream,
+        Err(error) => return note(&format!("closed {peer}: no TLS handshake: {error}")),
+    };
+    match exchange(&stream, shared, &entrance.advertised).await {
         Ok(()) | Err(Close::Io(_)) => {}
         Err(close) => note(&format!("closed {peer}: {close}")),
     }
 }
 
-async fn exchange(sock: &Sock, shared: &Shared, advertised: &(String, u16)) -> Result<(), Close> {
+async fn exchange(
+    stream: &Stream,
+    shared: &Shared,
+    advertised: &(String, u16),
+) -> Result<(), Close> {
     let mut input = vec![0; IN_BYTES];
     let (mut from, mut to) = (0, 0);
     let mut outgoing = Outgoing::new(shared.log.tail().clone());
     loop {
-        let read = sock.read(&mut input[to..]).await?;
+        let read = stream.read(&mut input[to..]).await?;
         if read == 0 {
             return Ok(());
         }
@@ -58,10 +68,10 @@ async fn exchange(sock: &Sock, shared: &Shared, advertised: &(String, u16)) -> R
             answer(frame, shared, advertised, &mut outgoing)?;
             from += frame_bytes;
             if outgoing.waiting_bytes() > SINK_OUT_BYTES_MAX {
-                outgoing.flush(sock).await?;
+                outgoing.flush(stream).await?;
             }
         };
-        outgoing.flush(sock).await?;
+        outgoing.flush(stream).await?;
         make_room(&mut input, &mut from, &mut to, frame_bytes);
     }
 }

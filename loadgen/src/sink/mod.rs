@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use sluice_dataplane::accept::{AcceptRoom, ListenerId};
 use sluice_dataplane::shard::{ExitCause, ShardContext, ShardOptions, Shards, spawn_shards};
 
@@ -29,11 +30,13 @@ pub use arguments::{Arguments, serve_and_report};
 use log::Log;
 
 /// Where the sink listens, and what it tells clients there to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SinkListener {
     pub listen: SocketAddr,
     /// The address in Metadata answers: that of a proxy in front which passes bytes unread. `None`: the listener's own.
     pub advertised: Option<(String, u16)>,
+    /// What makes the handshake there. `None`: plain text.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// What a sink serves.
@@ -60,7 +63,14 @@ pub struct Sink {
 #[derive(Debug)]
 struct Shared {
     log: Log,
-    advertised: HashMap<ListenerId, (String, u16)>,
+    entrances: HashMap<ListenerId, Entrance>,
+}
+
+/// One listener, as its connections know it.
+#[derive(Debug)]
+struct Entrance {
+    advertised: (String, u16),
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Sink {
@@ -78,18 +88,22 @@ impl Sink {
             source,
         };
         let room = AcceptRoom::new(options.placements.len()).map_err(failed)?;
-        let (mut addresses, mut advertised) = (Vec::new(), HashMap::new());
+        let (mut addresses, mut entrances) = (Vec::new(), HashMap::new());
         for listener in &config.listeners {
             let opened = room.open(listener.listen);
             let (id, local) = opened.map_err(|error| Error::SinkRefused {
                 fault: error.to_string(),
             })?;
             let own = (local.ip().to_string(), local.port());
-            advertised.insert(id, listener.advertised.clone().unwrap_or(own));
+            let entrance = Entrance {
+                advertised: listener.advertised.clone().unwrap_or(own),
+                tls: listener.tls.clone(),
+            };
+            entrances.insert(id, entrance);
             addresses.push(local);
         }
         let log = Log::new(&config.topics, &config.shape, config.records_per_batch)?;
-        let shared = Arc::new(Shared { log, advertised });
+        let shared = Arc::new(Shared { log, entrances });
         let shards = spawn_shards(&options, move |shard| {
             serve(shard, Arc::clone(&room), Arc::clone(&shared))
         });

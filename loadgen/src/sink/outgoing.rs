@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 
 use bytes::Bytes;
-use sluice_dataplane::net::Sock;
+use sluice_dataplane::net::Stream;
 
 /// The answers of one round, in order.
 #[derive(Debug)]
@@ -87,12 +87,12 @@ impl Outgoing {
     }
 
     /// Hands everything to the kernel, and is empty then.
-    pub(super) async fn flush(&mut self, sock: &Sock) -> io::Result<()> {
+    pub(super) async fn flush(&mut self, stream: &Stream) -> io::Result<()> {
         if self.tails_count == 0 {
-            sock.write_all(&self.own).await?;
+            stream.write_all(&self.own).await?;
         } else {
             let mut slices = self.slices();
-            sock.write_vectored_all(&mut slices).await?;
+            stream.write_vectored_all(&mut slices).await?;
         }
         self.own.clear();
         self.pieces.clear();
