@@ -26,6 +26,7 @@ compare_tls() { # PRINCIPAL OPTION...
     shift
     start_tls
     all_alive
+    rm -f "$run/tls.json"
     for name in direct haproxy-tls gateway-tls; do
         logins+=(--with "$name.tls-roots=$run/tls/ca.pem")
     done
