@@ -105,11 +105,21 @@ pub fn parse_response_header(
     api_version: i16,
 ) -> Result<(i32, usize), Malformed> {
     let mut reader = Reader::new(frame, RESPONSE_CORRELATION_ID_AT);
+    let correlation_id = read_response_header(&mut reader, api_key, api_version)?;
+    Ok((correlation_id, reader.position()))
+}
+
+/// The same from a reader that stands behind the length field.
+pub(crate) fn read_response_header(
+    reader: &mut Reader<'_>,
+    api_key: i16,
+    api_version: i16,
+) -> Result<i32, Malformed> {
     let correlation_id = reader.i32()?;
     if response_header_version(api_key, api_version) == 1 {
         reader.tags_skipped(Encoding::Flexible)?;
     }
-    Ok((correlation_id, reader.position()))
+    Ok(correlation_id)
 }
 
 /// The correlation id of a response frame, without knowing what it answers.

@@ -30,6 +30,8 @@ pub struct Tag {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Bytes of the input behind these that have not arrived.
+    to_come: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -38,6 +40,16 @@ impl<'a> Reader<'a> {
         Self {
             bytes,
             at: at.min(bytes.len()),
+            to_come: 0,
+        }
+    }
+
+    /// The same for an input of which `to_come` more bytes have not arrived. A count is compared with all that remains of it;
+    /// what needs one of the missing bytes is [`Flaw::Truncated`], as if the input ended here.
+    pub(crate) fn arriving(bytes: &'a [u8], at: usize, to_come: usize) -> Self {
+        Self {
+            to_come,
+            ..Self::new(bytes, at)
         }
     }
 
@@ -46,9 +58,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// Bytes that are left.
+    /// Bytes that are left, arrived or not.
     pub fn remaining(&self) -> usize {
-        self.bytes.len().saturating_sub(self.at)
+        self.bytes
+            .len()
+            .saturating_sub(self.at)
+            .saturating_add(self.to_come)
     }
 
     /// Succeeds only at the very end.
@@ -221,11 +236,28 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn bytes_nullable(&mut self, encoding: Encoding) -> Result<Option<&'a [u8]>, Malformed> {
         let start = self.at;
-        let length = match encoding {
-            Encoding::Classic => self.i32()?.into(),
-            Encoding::Flexible => self.compact_length()?,
-        };
+        let length = self.bytes_length(encoding)?;
         self.sized(length, start)
+    }
+
+    /// What [`Reader::bytes_nullable`] starts with: how many bytes follow, or `None` for null. They need not have arrived.
+    pub(crate) fn bytes_length_nullable(
+        &mut self,
+        encoding: Encoding,
+    ) -> Result<Option<usize>, Malformed> {
+        let start = self.at;
+        let length = self.bytes_length(encoding)?;
+        if length == -1 {
+            return Ok(None);
+        }
+        match usize::try_from(length) {
+            Ok(length) if length <= self.remaining() => Ok(Some(length)),
+            Ok(_) => Err(self.flaw(Flaw::Truncated)),
+            Err(_) => Err(Malformed {
+                flaw: Flaw::LengthNegative,
+                at: start,
+            }),
+        }
     }
 
     /// Bytes that may not be null.
@@ -316,6 +348,7 @@ impl<'a> Reader<'a> {
                 Reader {
                     bytes: self.bytes.get(..span.end).unwrap_or_default(),
                     at: span.start,
+                    to_come: 0,
                 },
             )?;
         }
@@ -327,6 +360,14 @@ impl<'a> Reader<'a> {
         match encoding {
             Encoding::Classic => Ok(0),
             Encoding::Flexible => self.tags(|_, _| Ok(())),
+        }
+    }
+
+    #[inline]
+    fn bytes_length(&mut self, encoding: Encoding) -> Result<i64, Malformed> {
+        match encoding {
+            Encoding::Classic => self.i32().map(i64::from),
+            Encoding::Flexible => self.compact_length(),
         }
     }
 

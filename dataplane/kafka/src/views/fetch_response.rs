@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::merge::{Answer, MergeEntry, Plan, PlannedTopic};
 use super::topics::{CountField, Layout, PartitionView, TopicKey, Topics, copy};
 use crate::api::FETCH;
-use crate::header::parse_response_header;
+use crate::header::{RESPONSE_CORRELATION_ID_AT, read_response_header};
 use crate::reader::{Encoding, Reader};
 use crate::writer::{
     begin_frame, end_frame, put_count, put_i16, put_i32, put_i64, put_no_tags, put_uvarint,
@@ -68,15 +68,14 @@ impl<'a> FetchResponse<'a> {
     /// themselves are not looked into.
     pub fn parse(frame: &'a [u8], version: i16) -> Result<Self, Malformed> {
         let layout = Layout::of(FETCH, version);
-        let (correlation_id, body_at) = parse_response_header(frame, FETCH, version)?;
-        let mut reader = Reader::new(frame, body_at);
-        let throttle_time_ms = reader.i32()?;
-        let (mut error, mut session_id, mut session_id_at) = (ErrorCode::NONE, 0, None);
-        if version >= 7 {
-            error = ErrorCode(reader.i16()?);
-            session_id_at = Some(reader.position());
-            session_id = reader.i32()?;
-        }
+        let mut reader = Reader::new(frame, RESPONSE_CORRELATION_ID_AT);
+        let ResponseHead {
+            correlation_id,
+            throttle_time_ms,
+            error,
+            session_id_at,
+            session_id,
+        } = ResponseHead::read(&mut reader, version)?;
         let (topics_count, _) = Topics::<FetchedPartition>::validate(&mut reader, layout)?;
         let own_tags_count = reader.tags_skipped(layout.encoding)?;
         reader.finish()?;
@@ -331,15 +330,54 @@ fn put_denied(layout: Layout, index: i32, error: ErrorCode, out: &mut Vec<u8>) {
     put_no_tags(out, encoding);
 }
 
-impl<'a> PartitionView<'a> for FetchedPartition {
-    /// Index, error, high watermark, last stable offset, two lengths.
-    const BYTES_MIN: usize = 24;
+/// What a response starts with, up to the count of its topics.
+pub(super) struct ResponseHead {
+    pub(super) correlation_id: i32,
+    pub(super) throttle_time_ms: i32,
+    pub(super) error: ErrorCode,
+    pub(super) session_id_at: Option<usize>,
+    pub(super) session_id: i32,
+}
 
-    fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
+impl ResponseHead {
+    /// `reader` stands behind the frame's length field.
+    pub(super) fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, Malformed> {
+        let correlation_id = read_response_header(reader, FETCH, version)?;
+        let throttle_time_ms = reader.i32()?;
+        let (mut error, mut session_id, mut session_id_at) = (ErrorCode::NONE, 0, None);
+        if version >= 7 {
+            error = ErrorCode(reader.i16()?);
+            session_id_at = Some(reader.position());
+            session_id = reader.i32()?;
+        }
+        Ok(Self {
+            correlation_id,
+            throttle_time_ms,
+            error,
+            session_id_at,
+            session_id,
+        })
+    }
+}
+
+/// What a partition starts with, up to the length of its records.
+pub(super) struct PartitionHead {
+    pub(super) index: i32,
+    pub(super) error: ErrorCode,
+    high_watermark: i64,
+    last_stable_offset: i64,
+    aborted_count: Option<usize>,
+    aborted: Range<usize>,
+    preferred_read_replica: i32,
+    tags_count: u32,
+}
+
+impl PartitionHead {
+    #[inline]
+    pub(super) fn read(reader: &mut Reader<'_>, layout: Layout) -> Result<Self, Malformed> {
         let Layout {
             version, encoding, ..
         } = layout;
-        let start = reader.position();
         let index = reader.i32()?;
         let error = ErrorCode(reader.i16()?);
         let high_watermark = reader.i64()?;
@@ -356,6 +394,36 @@ impl<'a> PartitionView<'a> for FetchedPartition {
         }
         let aborted = aborted_at..reader.position();
         let preferred_read_replica = if version >= 11 { reader.i32()? } else { -1 };
+        Ok(Self {
+            index,
+            error,
+            high_watermark,
+            last_stable_offset,
+            aborted_count,
+            aborted,
+            preferred_read_replica,
+            tags_count,
+        })
+    }
+}
+
+impl<'a> PartitionView<'a> for FetchedPartition {
+    /// Index, error, high watermark, last stable offset, two lengths.
+    const BYTES_MIN: usize = 24;
+
+    fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
+        let start = reader.position();
+        let PartitionHead {
+            index,
+            error,
+            high_watermark,
+            last_stable_offset,
+            aborted_count,
+            aborted,
+            preferred_read_replica,
+            mut tags_count,
+        } = PartitionHead::read(reader, layout)?;
+        let encoding = layout.encoding;
         let head = start..reader.position();
         let length = reader.bytes_nullable(encoding)?.map(<[u8]>::len);
         let content = start..reader.position();

@@ -6,6 +6,7 @@
 
 pub mod fetch;
 pub mod fetch_response;
+mod fetch_stream;
 mod merge;
 pub mod produce;
 pub mod produce_response;
@@ -13,6 +14,7 @@ mod topics;
 
 pub use fetch::{FetchLayout, FetchPartition, FetchPatch, FetchRequest};
 pub use fetch_response::{FetchResponse, FetchedPartition, RecordsVerdict};
+pub use fetch_stream::{FetchPart, FetchStream};
 pub use merge::{Denial, MergeEntry};
 pub use produce::{ProducePartition, ProduceRequest};
 pub use produce_response::{ProduceResponse, ProducedPartition};

@@ -135,7 +135,7 @@ pub struct Topic<'a, P> {
 
 impl<'a, P: PartitionView<'a>> Topic<'a, P> {
     /// A name of no character and an empty count: what a topic takes at least.
-    const BYTES_MIN: usize = 2;
+    pub(crate) const BYTES_MIN: usize = 2;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, Malformed> {
         let start = reader.position();
