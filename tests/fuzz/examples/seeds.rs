@@ -108,6 +108,9 @@ fn hot(samples: &[Sample]) {
             let behind = |at: usize, frame: &[u8]| [&[version], &frame[at..]].concat();
             seed(requests, &name(sample), &behind(12, &sample.request));
             seed(responses, &name(sample), &behind(4, &sample.response));
+            if sample.api_key == FETCH {
+                seed("fetch_stream", &name(sample), &behind(4, &sample.response));
+            }
         }
     }
     // Masking in a session, in a version that names topics.
