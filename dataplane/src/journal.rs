@@ -11,7 +11,7 @@ mod segment;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread::Thread;
@@ -30,14 +30,15 @@ use crate::kick::Kick;
 
 const _: () = {
     assert!(PENDING_BYTES_MAX as u64 <= SEGMENT_BYTES);
-    assert!(STORED_BYTES_MAX < PENDING_BYTES_MAX);
+    // The outcome of a relayed answer, whatever the names in it.
+    let relayed = sluice_session::limits::RELAYED_PARTITIONS_MAX;
+    assert!(relayed * sluice_evidence::limits::RESOURCE_BYTES_MAX < PENDING_BYTES_MAX);
 };
 
-/// Evidence that may wait in memory for the journal's thread; more is refused, and its sessions end.
+/// Evidence that may wait in the shard; more is refused, and its sessions end.
 const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Evidence that may wait there although it is stored. What comes then is stored once the thread has caught up, and its
-/// clients wait.
-const STORED_BYTES_MAX: usize = 1024 * 1024;
+/// Evidence that may wait for the journal's thread. What comes then waits in the shard, and its clients with it.
+const GIVEN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Rounds and full segments that may wait for the journal's thread.
 const WORK_MAX: usize = 4_096;
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
@@ -126,7 +127,10 @@ pub(crate) struct JournalLog {
     signed_leaves: AtomicU64,
     shipped_leaves: AtomicU64,
     synced_ticket: AtomicU64,
-    sync_wanted: AtomicBool,
+    /// Bytes of rounds that the thread has not taken.
+    given_bytes: AtomicUsize,
+    /// Someone waits for this ticket to survive power loss.
+    sync_wanted: AtomicU64,
     /// The journal's thread, which looks for work by itself now and then: waking it for each round would cost the shard more
     /// than the round.
     thread: OnceLock<Thread>,
@@ -139,6 +143,12 @@ impl JournalLog {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+
+    /// Whether a round of so many bytes may be given to the thread.
+    fn has_room(&self, bytes: usize) -> bool {
+        let given = self.given_bytes.load(Ordering::Relaxed);
+        given == 0 || given.saturating_add(bytes) <= GIVEN_BYTES_MAX
     }
 
     /// Notes that the control plane holds so many leaves.
@@ -213,7 +223,7 @@ impl Journal {
         inner.appended += 1;
         if let Some(segment) = &mut inner.segment
             && all_stored
-            && inner.pending.len() <= STORED_BYTES_MAX
+            && self.end.log.has_room(inner.pending.len())
             && segment.takes_at_once(frames)
         {
             segment.append(frames)?;
@@ -247,7 +257,8 @@ impl Journal {
         })
         .await?;
         if durability == Durability::Synced {
-            self.end.log.sync_wanted.store(true, Ordering::Release);
+            let wanted = &self.end.log.sync_wanted;
+            wanted.fetch_max(ticket.0, Ordering::AcqRel);
             self.end.log.wake();
             while self.end.log.synced_ticket.load(Ordering::Acquire) < ticket.0 {
                 if self.end.log.dead.load(Ordering::Acquire) {
@@ -285,7 +296,11 @@ impl Journal {
                 waker.wake();
             }
             self.inner.borrow_mut().woken = waiters;
-            if self.stopping.get() && self.inner.borrow().pending.is_empty() {
+            let ended = {
+                let inner = self.inner.borrow();
+                inner.pending.is_empty() || inner.failed.is_some()
+            };
+            if self.stopping.get() && ended {
                 if let Some(segment) = self.inner.borrow_mut().segment.take()
                     && let Err(error) = self.end.send(Work::Seal(segment))
                 {
@@ -314,7 +329,8 @@ impl Journal {
         if waiting_count > WORK_MAX / 2 {
             self.end.log.wake();
         }
-        if waiting_count + 3 > WORK_MAX {
+        if waiting_count + 3 > WORK_MAX || !self.end.log.has_room(inner.pending.len()) {
+            self.end.log.wake();
             return Err(JournalError::Full);
         }
         let inner = &mut *inner;
@@ -337,6 +353,8 @@ impl Journal {
         inner.stored_bytes = 0;
         let empty = self.end.spent.try_recv().unwrap_or_default();
         let frames = std::mem::replace(&mut inner.pending, empty);
+        let given = &self.end.log.given_bytes;
+        given.fetch_add(frames.len(), Ordering::Relaxed);
         self.end.send(Work::Round {
             frames,
             ticket: inner.written,
@@ -347,14 +365,14 @@ impl Journal {
 impl JournalEnd {
     /// The segment made ahead; the shard waits for the disk only if it has outrun the journal's thread.
     fn next_segment(&self, first_leaf: u64) -> Result<(Segment, Option<Ahead>), JournalError> {
-        let spare = self
-            .spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        Ok(match spare {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match spare.take() {
+            // Under the lock: the thread makes another one under this one's old name.
             Some(spare) => spare.start(first_leaf)?,
-            None => Segment::create(&self.dir, first_leaf, SEGMENT_BYTES)?,
+            None => {
+                drop(spare);
+                Segment::create(&self.dir, first_leaf, SEGMENT_BYTES)?
+            }
         })
     }
 

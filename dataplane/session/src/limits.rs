@@ -25,6 +25,10 @@ pub const FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
 /// The same for a Fetch that touches a masked topic: its answer is buffered whole while values are rewritten.
 pub const MASKED_FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
 
+/// Partitions of a Fetch whose answer may go on as it arrives. The outcome is recorded before its last part leaves, when others
+/// have left, so it is small.
+pub const RELAYED_PARTITIONS_MAX: usize = 256;
+
 /// How large one masked batch may become when it is decompressed.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 

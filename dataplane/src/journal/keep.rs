@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use sluice_evidence::{Kind, RecordHead, RecordWriter, SigningKey};
 
 use super::mapped::Ahead;
 use super::segment::{Segment, Spare};
-use super::{JournalEnd, JournalError, JournalLog, SEGMENT_BYTES, WORK_MAX, Work};
+use super::{JournalEnd, JournalError, JournalLog, SEGMENT_BYTES, SYNC_POLL, WORK_MAX, Work};
 use crate::clock;
 use crate::config::GatewayConfig;
 use crate::metrics::Metrics;
@@ -76,7 +76,8 @@ impl JournalWriter {
             signed_leaves: AtomicU64::new(checkpoint.checkpoint.size),
             shipped_leaves: AtomicU64::new(0),
             synced_ticket: AtomicU64::new(0),
-            sync_wanted: AtomicBool::new(false),
+            given_bytes: AtomicUsize::new(0),
+            sync_wanted: AtomicU64::new(0),
             thread: OnceLock::new(),
             dead: AtomicBool::new(false),
         });
@@ -153,14 +154,14 @@ impl Keeper {
         let mut ticket = 0;
         let mut dirty = false;
         let mut sealed = false;
-        let mut sync = false;
         loop {
-            // Before a round is looked for: who asks has sent its round already.
-            sync |= self.sync_wanted();
             let taken = match self.work.try_recv() {
-                Err(TryRecvError::Empty) if !sync => {
-                    std::thread::park_timeout(if dirty { BUSY_POLL } else { IDLE_POLL });
-                    sync |= self.sync_wanted();
+                Err(TryRecvError::Empty) => {
+                    std::thread::park_timeout(match () {
+                        () if self.sync_wanted() > ticket => SYNC_POLL, // its round is on its way
+                        () if dirty => BUSY_POLL,
+                        () => IDLE_POLL,
+                    });
                     self.work.try_recv()
                 }
                 taken => taken,
@@ -196,13 +197,15 @@ impl Keeper {
             } else {
                 HEARTBEAT_EVERY
             };
+            let synced = self.log.synced_ticket.load(Ordering::Relaxed);
+            let sync = (synced + 1..=ticket).contains(&self.sync_wanted());
             if sync || signed.elapsed() >= due || (draining && dirty) {
                 self.sign(ticket)?;
                 signed = Instant::now();
-                (dirty, sync) = (false, false);
-                if std::mem::take(&mut sealed) {
-                    // Its leaves are in signed tiles now.
-                    self.writer.prune_segments()?;
+                dirty = false;
+                // Once its leaves are in signed tiles; the last of them may come with a later round.
+                if sealed && self.writer.prune_segments()? > 0 {
+                    sealed = false;
                 }
             }
             if draining && self.work.is_empty() {
@@ -211,17 +214,17 @@ impl Keeper {
         }
     }
 
-    fn sync_wanted(&self) -> bool {
-        self.log.sync_wanted.swap(false, Ordering::AcqRel)
+    fn sync_wanted(&self) -> u64 {
+        self.log.sync_wanted.load(Ordering::Acquire)
     }
 
     fn take(&mut self, mut frames: Vec<u8>) -> Result<(), JournalError> {
         if let Some(ahead) = &mut self.ahead {
-            ahead
-                .passed(frames.len())
-                .map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
+            ahead.passed(frames.len()).map_err(disk)?;
         }
         self.writer.ingest_frames(&frames)?;
+        let given = &self.log.given_bytes;
+        given.fetch_sub(frames.len(), Ordering::Relaxed);
         if frames.capacity() <= SPENT_BYTES_MAX {
             frames.clear();
             // Where there is no room the shard has enough of them.
@@ -244,6 +247,9 @@ impl Keeper {
         let signed = self
             .writer
             .sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.again().map_err(disk)?;
+        }
         let took_ns = clock::monotonic_ns().saturating_sub(start);
         self.metrics.journal_signed(took_ns / 1_000);
         self.log
@@ -252,6 +258,10 @@ impl Keeper {
         self.log.synced_ticket.store(ticket, Ordering::Release);
         Ok(())
     }
+}
+
+fn disk(error: std::io::Error) -> JournalError {
+    JournalError::OperatorDisk(error.to_string())
 }
 
 /// Records a fact about the log itself.

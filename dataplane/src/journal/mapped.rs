@@ -1,54 +1,73 @@
 //! A file in the address space of the process: what is stored there survives the death of the process, without a system call.
 //!
-//! The file's length stays what it was when it was mapped, for as long as anything is stored: beyond its end waits SIGBUS. The
-//! same waits where the file system finds no room or the disk fails once a page is touched, so pages are touched ahead by the
-//! kernel ([`Ahead`]), which answers with an error.
+//! A page that is touched for the first time faults, and where the file ends before it, or the file system finds no room for
+//! it, the fault is SIGBUS. So the kernel makes pages ready ahead ([`Ahead`]), which answers with an error instead, and
+//! [`Mapped`] stores in those alone.
 #![allow(unsafe_code)] // storing into the mapping
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{Advice, MmapRaw};
 
-/// Pages that stand ready beyond what was stored, and how many become so at once. A call must be short: it may run on the
+/// Bytes that stand ready beyond what was stored, and how many become so at once. A call must be short: it may run on the
 /// shard's own CPU.
 const AHEAD_BYTES: usize = 128 * 1024;
 const STEP_BYTES: usize = 32 * 1024;
 
+#[derive(Debug)]
+struct Shared {
+    map: MmapRaw,
+    /// Where the pages that are ready end.
+    ready: AtomicUsize,
+}
+
 /// The one writer of a mapped file.
 #[derive(Debug)]
-pub(super) struct Mapped(Arc<MmapRaw>);
+pub(super) struct Mapped(Arc<Shared>);
 
 /// Makes pages of a mapped file ready before its writer comes to them.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    map: Arc<MmapRaw>,
+    shared: Arc<Shared>,
     passed: usize,
-    ready: usize,
 }
 
 impl Mapped {
-    /// Maps all of `file`; its first pages are ready.
+    /// Maps all of `file`, which keeps its length as long as anything is stored; its first pages are ready.
     pub(super) fn new(file: &File) -> io::Result<(Self, Ahead)> {
-        let map = Arc::new(MmapRaw::map_raw(file)?);
+        let shared = Arc::new(Shared {
+            map: MmapRaw::map_raw(file)?,
+            ready: AtomicUsize::new(0),
+        });
         let mut ahead = Ahead {
-            map: map.clone(),
+            shared: shared.clone(),
             passed: 0,
-            ready: 0,
         };
         ahead.passed(0)?;
-        Ok((Self(map), ahead))
+        Ok((Self(shared), ahead))
+    }
+
+    /// Whether `bytes` at `offset` are all in pages that are ready.
+    pub(super) fn is_ready(&self, offset: u64, bytes: usize) -> bool {
+        let ready = self.0.ready.load(Ordering::Acquire);
+        usize::try_from(offset)
+            .ok()
+            .and_then(|offset| offset.checked_add(bytes))
+            .is_some_and(|end| end <= ready)
     }
 
     /// Stores `bytes` at `offset`; false, and nothing is stored, where that is outside the file.
     #[must_use]
     pub(super) fn put(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        let map = &self.0.map;
         let Ok(offset) = usize::try_from(offset) else {
             return false;
         };
         let end = offset.checked_add(bytes.len());
-        if end.is_none_or(|end| end > self.0.len()) {
+        if end.is_none_or(|end| end > map.len()) {
             return false;
         }
         // SAFETY: `offset..offset + bytes.len()` is within the mapping, which lives as long as `self`. Nothing else in this
@@ -57,7 +76,7 @@ impl Mapped {
         unsafe {
             std::ptr::copy_nonoverlapping(
                 bytes.as_ptr(),
-                self.0.as_mut_ptr().add(offset),
+                map.as_mut_ptr().add(offset),
                 bytes.len(),
             );
         }
@@ -72,20 +91,26 @@ impl Ahead {
     /// The file system has no room for what comes next, or cannot reach it.
     pub(super) fn passed(&mut self, bytes: usize) -> io::Result<()> {
         self.passed = self.passed.saturating_add(bytes);
-        let wanted = self.passed.saturating_add(AHEAD_BYTES).min(self.map.len());
-        while self.ready < wanted {
-            let step = STEP_BYTES.min(self.map.len().saturating_sub(self.ready));
-            match self
-                .map
-                .advise_range(Advice::PopulateWrite, self.ready, step)
-            {
-                // Linux before 5.14: the writer touches them itself.
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-                populated => populated?,
-            }
-            self.ready = self.ready.saturating_add(step);
+        let Shared { map, ready } = &*self.shared;
+        let wanted = self.passed.saturating_add(AHEAD_BYTES).min(map.len());
+        let mut at = ready.load(Ordering::Relaxed);
+        while at < wanted {
+            let step = STEP_BYTES.min(map.len().saturating_sub(at));
+            map.advise_range(Advice::PopulateWrite, at, step)?;
+            at = at.saturating_add(step);
+            ready.store(at, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Makes pages ready again, after a sync that took them for written.
+    ///
+    /// # Errors
+    /// As [`Self::passed`].
+    pub(super) fn again(&mut self) -> io::Result<()> {
+        let passed = self.passed.min(self.shared.map.len());
+        self.shared.ready.store(passed, Ordering::Release);
+        self.passed(0)
     }
 }
 
@@ -135,11 +160,27 @@ mod tests {
     fn pages_are_made_ready_to_the_end_and_not_beyond() {
         let bytes = 3 * STEP_BYTES + 100;
         let file = file("ahead", bytes as u64);
-        let (_mapped, mut ahead) = Mapped::new(&file).unwrap();
+        let (mapped, mut ahead) = Mapped::new(&file).unwrap();
         for _ in 0..20 {
             ahead.passed(STEP_BYTES).unwrap();
         }
-        assert_eq!(ahead.ready, bytes);
+        assert!(mapped.is_ready(bytes as u64 - 1, 1));
+        assert!(!mapped.is_ready(bytes as u64, 1));
+    }
+
+    #[test]
+    fn no_page_is_ready_that_was_not_asked_for() {
+        let bytes = 4 * AHEAD_BYTES;
+        let file = file("ready", bytes as u64);
+        let (mapped, mut ahead) = Mapped::new(&file).unwrap();
+        let ready = AHEAD_BYTES as u64;
+        assert!(mapped.is_ready(0, AHEAD_BYTES));
+        assert!(!mapped.is_ready(ready, 1) && !mapped.is_ready(ready - 1, 2));
+        assert!(!mapped.is_ready(u64::MAX, 1));
+        ahead.passed(1).unwrap();
+        assert!(mapped.is_ready(ready, 1));
+        ahead.again().unwrap();
+        assert!(mapped.is_ready(ready, 1));
     }
 
     #[test]

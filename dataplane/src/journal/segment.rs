@@ -8,8 +8,8 @@ use sluice_evidence::files::{SegmentFile, SpareSegment};
 
 use super::mapped::{Ahead, Mapped};
 
-/// An open segment. Mapped, it takes frames without a system call; where the file system cannot be mapped, each append is one
-/// positioned write.
+/// An open segment. Mapped, it takes frames without a system call; where the file system cannot be mapped, or pages are not
+/// ready, an append is one positioned write.
 #[derive(Debug)]
 pub(super) struct Segment {
     file: SegmentFile,
@@ -50,11 +50,13 @@ impl Segment {
 
     /// Takes whole frames; they survive the death of the process.
     pub(super) fn append(&mut self, frames: &[u8]) -> Result<(), Error> {
-        let Some(mapped) = &mut self.mapped else {
+        if !self.takes_at_once(frames) {
+            // The page cache is one: what is written here and what is stored there are the same file.
             return self.file.append(frames);
-        };
+        }
         let offset = self.file.reserve(frames.len())?;
-        if mapped.put(offset, frames) {
+        let mapped = self.mapped.as_mut();
+        if mapped.is_some_and(|mapped| mapped.put(offset, frames)) {
             Ok(())
         } else {
             Err(Error::SegmentFull)
@@ -63,7 +65,8 @@ impl Segment {
 
     /// Whether these frames fit, and cost no system call.
     pub(super) fn takes_at_once(&self, frames: &[u8]) -> bool {
-        self.mapped.is_some() && self.fits(frames)
+        let ready = |mapped: &Mapped| mapped.is_ready(self.file.offset(), frames.len());
+        self.mapped.as_ref().is_some_and(ready) && self.fits(frames)
     }
 
     pub(super) fn fits(&self, frames: &[u8]) -> bool {

@@ -182,6 +182,12 @@ impl SegmentFile {
         self.first_leaf
     }
 
+    /// Where the next frame goes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Bytes that still fit.
     #[must_use]
     pub fn bytes_left(&self) -> u64 {

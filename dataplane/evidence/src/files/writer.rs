@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::directory::LogDirectory;
 use super::history::HistoryFile;
 use super::segment_file::SegmentFile;
-use super::{Durability, failed, replace};
+use super::{Durability, failed, replace, sync_path};
 use crate::checkpoint::SignedCheckpoint;
 use crate::error::Error;
 use crate::keys::SigningKey;
@@ -34,6 +34,8 @@ pub struct LogWriter {
     signed: u64,
     segment: Option<SegmentFile>,
     segment_bytes: u64,
+    /// The newest segment whose name survives power loss.
+    named_segment: Option<u64>,
     frame: Vec<u8>,
     _lock: File,
 }
@@ -77,6 +79,7 @@ impl LogWriter {
             signed,
             segment: None,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
+            named_segment: None,
             frame: Vec::new(),
             _lock: lock,
         };
@@ -244,7 +247,7 @@ impl LogWriter {
         Ok(done.len())
     }
 
-    fn sync_segments(&self) -> Result<(), Error> {
+    fn sync_segments(&mut self) -> Result<(), Error> {
         if self.builder.size() == self.signed {
             return Ok(());
         }
@@ -256,6 +259,11 @@ impl LogWriter {
             let path = self.directory.segment_path(*first);
             let synced = File::open(&path).and_then(|file| file.sync_data());
             synced.map_err(|source| failed("sync", &path, source))?;
+        }
+        // A segment made ahead got its name from whoever started it, and that one waits for no disk.
+        if firsts.last().copied() != self.named_segment {
+            sync_path(&self.directory.segments_path())?;
+            self.named_segment = firsts.last().copied();
         }
         Ok(())
     }
