@@ -72,6 +72,10 @@ pub const TLS_WRITE_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of answers that the gateway wrote itself, and that leave before more frames of the broker are looked at.
 pub const ANSWER_ROUND_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Answers longer than this go on in parts of it as they arrive, where nothing in them has to change: what a connection reads
+/// into stays this small.
+pub const RELAY_PART_BYTES: usize = 2 * 1024 * 1024;
+
 const _: () = {
     assert!(SOCK_CALL_COST_BYTES < SOCK_TURN_BYTES);
     assert!(TLS_READ_BYTES_MIN <= TLS_READ_BYTES_MAX);

@@ -28,6 +28,7 @@ pub struct Metrics {
     unmaskable_values: AtomicU64,
     self_checks: AtomicU64,
     compiled_patterns: AtomicU64,
+    relayed_answers: AtomicU64,
     link_up: AtomicBool,
     revision: AtomicU64,
     immutable_violations: AtomicU64,
@@ -53,6 +54,7 @@ impl Default for Metrics {
             unmaskable_values: AtomicU64::new(0),
             self_checks: AtomicU64::new(0),
             compiled_patterns: AtomicU64::new(0),
+            relayed_answers: AtomicU64::new(0),
             link_up: AtomicBool::new(false),
             revision: AtomicU64::new(0),
             immutable_violations: AtomicU64::new(0),
@@ -91,6 +93,8 @@ impl Metrics {
             .fetch_add(counts.self_checks, Ordering::Relaxed);
         self.compiled_patterns
             .fetch_add(counts.compiled_patterns, Ordering::Relaxed);
+        self.relayed_answers
+            .fetch_add(counts.relayed_answers, Ordering::Relaxed);
     }
 
     pub(crate) fn evidence_refused(&self) {
@@ -175,6 +179,11 @@ impl Metrics {
             "compiled_patterns",
             "Patterns of subscriptions that were compiled, or tried.",
             self.compiled_patterns.load(Ordering::Relaxed),
+        );
+        counter(
+            "relayed_answers",
+            "Long answers that went on as they arrived.",
+            self.relayed_answers.load(Ordering::Relaxed),
         );
         let active = opened - closed.values().sum::<u64>().min(opened);
         let link = u8::from(self.link_up.load(Ordering::Relaxed));

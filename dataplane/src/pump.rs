@@ -17,7 +17,7 @@ use crate::broker;
 use crate::buffers::{BUFFER_BYTES, BufferPool};
 use crate::kick::Kick;
 use crate::ledger::{Account, Ledger, ShardLedger};
-use crate::limits::ANSWER_ROUND_BYTES_MAX;
+use crate::limits::{ANSWER_ROUND_BYTES_MAX, RELAY_PART_BYTES};
 use crate::net::{Arrived, Stream};
 use crate::shard_state::ShardState;
 
@@ -294,8 +294,22 @@ async fn take_answers(
     account: &mut Account,
 ) -> Result<(), Close> {
     while outbox.held_bytes() < ANSWER_ROUND_BYTES_MAX && !outbox.gives_way() {
+        if buffer.passed_bytes > 0 {
+            let Some(range) = buffer.next_part() else {
+                break;
+            };
+            if pass_on(shard, connection, buffer, range, outbox)? {
+                continue;
+            }
+            break;
+        }
         let range = match buffer.frame(limits::FRAME_BYTES_MAX) {
-            Ok(None) => break,
+            Ok(None) => {
+                if let Some(range) = buffer.next_part() {
+                    pass_on(shard, connection, buffer, range, outbox)?;
+                }
+                break;
+            }
             Ok(Some(range)) => range,
             Err(_) => return Err(Close::BrokerMalformed("frame length out of bounds".into())),
         };
@@ -336,6 +350,37 @@ async fn take_answers(
     }
     connection.session.borrow_mut().drain_answers(outbox);
     Ok(())
+}
+
+/// Offers a part of a long answer; says whether the answer has ended with it.
+fn pass_on(
+    shard: &ShardState,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    range: Range<usize>,
+    outbox: &mut Outbox,
+) -> Result<bool, Close> {
+    let environment = shard.environment();
+    let (at, frame_bytes) = (range.start, buffer.frame_bytes);
+    let is_last = range.len() == frame_bytes - buffer.passed_bytes;
+    let part = buffer
+        .bytes
+        .get_mut(range)
+        .ok_or(Close::Internal("part outside its buffer"))?;
+    let taken = connection.session.borrow_mut().broker_part(
+        &environment.view(),
+        at,
+        part,
+        frame_bytes,
+        outbox,
+    )?;
+    let ended = taken.is_some_and(|taken| buffer.passed(taken));
+    if is_last && !ended {
+        return Err(Close::Internal(
+            "an answer that does not end with its last part",
+        ));
+    }
+    Ok(ended)
 }
 
 /// What was decided and seen in a step that sends nothing any more is recorded all the same.
@@ -429,6 +474,8 @@ pub(crate) struct Buffer {
     pub(crate) end: usize,
     /// Length of the frame at `taken`, once its prefix is there.
     frame_bytes: usize,
+    /// How much of that frame has passed before `taken`.
+    passed_bytes: usize,
     pool: Rc<BufferPool>,
     account: Account,
 }
@@ -441,6 +488,7 @@ impl Buffer {
             taken: 0,
             end: 0,
             frame_bytes: 0,
+            passed_bytes: 0,
             pool: pool.clone(),
             account,
         }
@@ -460,6 +508,26 @@ impl Buffer {
         let range = self.taken..self.taken + length;
         self.taken = range.end;
         Ok(Some(range))
+    }
+
+    /// What is there of a long frame that is not whole, or has passed in part: once it is a whole part, or the end of the
+    /// frame. Smaller ones would cost more calls than they save waiting.
+    fn next_part(&self) -> Option<Range<usize>> {
+        let left = self.frame_bytes - self.passed_bytes;
+        let part = (self.end - self.taken).min(left);
+        (part >= RELAY_PART_BYTES || (self.passed_bytes > 0 && part == left))
+            .then_some(self.taken..self.taken + part)
+    }
+
+    /// Notes that so much of the frame at `taken` goes on; says whether it ends there.
+    fn passed(&mut self, bytes: usize) -> bool {
+        self.taken += bytes;
+        self.passed_bytes += bytes;
+        let ended = self.passed_bytes == self.frame_bytes;
+        if ended {
+            self.passed_bytes = 0;
+        }
+        ended
     }
 
     /// Reads once; `closed` is what it means if nothing comes any more. An empty buffer waits without memory; a full one

@@ -15,5 +15,6 @@ mod gateway_evidence;
 mod gateway_identity;
 mod gateway_immutable;
 mod gateway_masking;
+mod gateway_relay;
 mod gateway_subscriptions;
 mod parts;

@@ -52,6 +52,9 @@ pub enum Close {
     /// A new policy revision took the principal's binding away.
     #[error("the principal's binding is gone from policy")]
     PolicyUnbound,
+    /// What is left of an answer under way may not be read, or not in clear, any more.
+    #[error("policy changed while an answer was under way")]
+    PolicyNarrowed,
     /// Evidence could not be recorded, so nothing goes on.
     #[error("evidence could not be recorded: {0}")]
     EvidenceRefused(String),
@@ -128,6 +131,7 @@ impl Close {
             Self::BrokerNarrowed => "broker-narrowed",
             Self::BrokerUnreachable(_) => "broker-unreachable",
             Self::PolicyUnbound => "policy-unbound",
+            Self::PolicyNarrowed => "policy-narrowed",
             Self::EvidenceRefused(_) => "evidence-refused",
             Self::ConnectionMemory { .. } => "connection-memory",
             Self::ShardMemory => "shard-memory",

@@ -95,6 +95,10 @@ impl Queue {
         number
     }
 
+    pub(crate) fn first(&self) -> Option<&InFlight> {
+        self.waiting.front()
+    }
+
     pub(crate) fn take_first(&mut self) -> Option<InFlight> {
         let first = self.waiting.pop_front()?;
         self.bytes = self.bytes.saturating_sub(first.bytes);

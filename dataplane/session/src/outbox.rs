@@ -62,6 +62,8 @@ pub struct Counts {
     pub self_checks: u64,
     /// Patterns of subscriptions that were compiled, or tried.
     pub compiled_patterns: u64,
+    /// Answers whose first part went on before the last had arrived.
+    pub relayed_answers: u64,
 }
 
 /// What one frame took beside its own length.

@@ -1,5 +1,7 @@
 //! One client connection, from accept to close.
 
+mod relay;
+
 use sluice_evidence::{Kind, Revision, SessionId};
 use sluice_kafka::header::response_correlation_id;
 use sluice_kafka::local::api_versions;
@@ -25,7 +27,7 @@ use crate::transform::{MaskJob, MaskScratch};
 ///
 /// Feed it with [`opened`](Self::opened), then [`client_frame`](Self::client_frame) and
 /// [`broker_frame`](Self::broker_frame) in the order in which frames complete, [`recheck`](Self::recheck) now and then, and
-/// [`closed`](Self::closed) last. After each of them the [`Outbox`] holds evidence first: make it durable, then call
+/// [`closed`](Self::closed) last. A long answer may be offered in parts ([`broker_part`](Self::broker_part)). After each of them the [`Outbox`] holds evidence first: make it durable, then call
 /// [`release`](Self::release), then send the pieces. [`drain_answers`](Self::drain_answers) gives the answers that were
 /// made here and whose turn has come.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ pub struct Session {
     in_flight: Queue,
     sequence: u64,
     memory: Memory,
+    /// An answer that goes on as it arrives; on the heap, for most connections never have one.
+    relay: Option<Box<relay::Relay>>,
+    /// The answer whose turn it is does not go on before it is whole.
+    wanted_whole: bool,
 }
 
 /// What a broker's frame needs next.
@@ -87,6 +93,8 @@ impl Session {
             in_flight: Queue::default(),
             sequence: 0,
             memory: Memory::default(),
+            relay: None,
+            wanted_whole: false,
         }
     }
 
@@ -120,7 +128,9 @@ impl Session {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let remembered = self.memory.subscriptions.bytes();
-        self.in_flight.bytes().saturating_add(remembered)
+        let relayed = self.relay.as_ref().map_or(0, |relay| relay.bytes());
+        let waiting = self.in_flight.bytes().saturating_add(relayed);
+        waiting.saturating_add(remembered)
     }
 
     /// Whether the client is known.
@@ -146,6 +156,7 @@ impl Session {
 
     /// Records that it ends, and why.
     pub fn closed(&mut self, environment: &Environment<'_>, close: &Close, out: &mut Outbox) {
+        self.end_relay(environment, out);
         let text = close.to_string();
         if close.is_rejection() {
             self.scribe(environment)
@@ -400,6 +411,10 @@ impl Session {
     ) -> Result<BrokerStep, Close> {
         self.recheck(environment)?;
         self.drain_answers(out);
+        if self.relay.is_some() {
+            return Err(Close::Internal("an answer within another"));
+        }
+        self.wanted_whole = false;
         let entry = self
             .in_flight
             .take_first()
@@ -535,6 +550,9 @@ impl Session {
 
     /// Adds the answers that were made here, whose evidence is written and whose turn has come.
     pub fn drain_answers(&mut self, out: &mut Outbox) {
+        if self.relay.is_some() {
+            return; // the answer before them has not passed
+        }
         while let Some((request, bytes)) = self.in_flight.take_ready() {
             out.push(Unreceipted {
                 api_key: request.api_key,

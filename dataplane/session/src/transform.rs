@@ -240,7 +240,8 @@ impl MaskJob {
                 let at = self
                     .pending
                     .position(&mut places, topic.key, partition.index);
-                let fetch_offset = at.map_or(0, |at| self.pending.fetch_offset(at));
+                let asked = at.and_then(|at| self.pending.asked(at));
+                let fetch_offset = asked.map_or(0, |(_, offset)| offset);
                 let delivered = Delivered {
                     topic: named.name().clone(),
                     topic_id: named.id(),

@@ -13,6 +13,7 @@ use sluice_policy::{MaskPlanId, Operation};
 use super::{Asker, HotStep, Places};
 use crate::error::Close;
 use crate::limits::{FETCH_BYTES_MAX, MASKED_FETCH_BYTES_MAX};
+use crate::memory::Pools;
 use crate::memory::{AskedTopic, names_bytes};
 use crate::record::Delivered;
 use crate::transform::MaskJob;
@@ -261,6 +262,18 @@ pub(crate) fn answer(
     Ok(FetchStep::AsItIs)
 }
 
+/// Whether an answer goes on as it is, whatever of what was asked it holds.
+pub(crate) fn passes(ask: &mut Asker<'_>, pending: &PendingFetch) -> bool {
+    let mut previous = None;
+    pending.entries.iter().all(|entry| {
+        let key = Some(entry.topic.key());
+        let again = previous == key;
+        previous = key;
+        entry.denial.is_none()
+            && (again || (ask.still_reads(&entry.topic) && ask.mask_plan(&entry.topic).is_none()))
+    })
+}
+
 /// Whether a topic may still be read, and through which mask. Asked in full only where the right went, so that its loss is
 /// recorded as a denial.
 fn still_readable(ask: &mut Asker<'_>, topic: &AskedTopic) -> Option<Option<MaskPlanId>> {
@@ -277,6 +290,22 @@ impl PendingFetch {
 
     pub(crate) fn version(&self) -> i16 {
         self.version
+    }
+
+    /// Topic-partitions that were asked for.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The topic of the entry at this position, and the offset that it asked for.
+    pub(crate) fn asked(&self, at: usize) -> Option<(&AskedTopic, i64)> {
+        let entry = self.entries.get(at)?;
+        Some((&entry.topic, entry.fetch_offset))
+    }
+
+    /// Its memory serves the next.
+    pub(crate) fn give_back(self, pools: &mut Pools) {
+        pools.fetched.give_back(self.entries);
     }
 
     /// Brokers answer a partition that is named more than once as it is named last. So that neither they nor the
@@ -331,11 +360,6 @@ impl PendingFetch {
         places.find(&self.entries, (topic, partition), |entry| {
             (entry.topic.key(), entry.partition)
         })
-    }
-
-    /// The offset that the entry at this position asked for.
-    pub(crate) fn fetch_offset(&self, at: usize) -> i64 {
-        self.entries.get(at).map_or(0, |entry| entry.fetch_offset)
     }
 
     /// Writes the client's answer: the broker's records as `records` says, and the denials in the request's order.

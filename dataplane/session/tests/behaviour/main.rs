@@ -17,6 +17,7 @@ mod produce;
 mod producer_ids;
 mod protected;
 mod quotas;
+mod relay;
 mod subscriptions;
 mod topic_ids;
 mod topics;

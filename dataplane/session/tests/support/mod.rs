@@ -288,6 +288,37 @@ impl Rig {
         round
     }
 
+    /// A part of an answer of the broker, of a frame of `frame_bytes`: what is done, and how much of it went on.
+    pub fn broker_part(&mut self, part: &[u8], frame_bytes: usize) -> (Round, Option<usize>) {
+        let mut round = Round::default();
+        let mut out = Outbox::default();
+        let mut buffer = vec![0xEE; PADDING];
+        buffer.extend_from_slice(part);
+        let taken = self.session.broker_part(
+            &self.world.environment(),
+            PADDING,
+            &mut buffer[PADDING..],
+            frame_bytes,
+            &mut out,
+        );
+        assert!(
+            out.pieces().is_empty(),
+            "bytes are given out before they are released"
+        );
+        match taken {
+            Err(close) => {
+                round.closed = Some(close);
+                (round, None)
+            }
+            Ok(taken) => {
+                self.settle(&mut out, &mut round);
+                round.answers = pieces(&out, &buffer);
+                self.drain(&mut round);
+                (round, taken)
+            }
+        }
+    }
+
     fn settle(&mut self, out: &mut Outbox, round: &mut Round) {
         let facts = facts::decode(out.evidence());
         assert_eq!(facts.len() as u64, out.counts().records);
