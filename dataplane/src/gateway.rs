@@ -96,7 +96,8 @@ impl Gateway {
         let mut journals = Vec::new();
         let mut ends = Vec::new();
         for shard in 0..shards_count {
-            let (writer, end) = JournalWriter::start(&config, shard, metrics.clone())?;
+            let (writer, end) =
+                JournalWriter::start(&config.state_dir, &config.name, shard, metrics.clone())?;
             journals.push(writer);
             ends.push(end);
         }

@@ -8,6 +8,8 @@
 mod keep;
 mod mapped;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -54,6 +56,12 @@ pub enum JournalError {
     /// The disk refused; the shard takes no evidence any more, and so forwards nothing.
     #[error("the journal failed: {0}")]
     OperatorDisk(String),
+}
+
+impl JournalError {
+    fn gone() -> Self {
+        Self::OperatorDisk("the journal's thread is gone".into())
+    }
 }
 
 impl From<sluice_evidence::Error> for JournalError {
@@ -110,12 +118,18 @@ pub(crate) struct JournalEnd {
 /// What a shard hands to its journal's thread.
 #[derive(Debug)]
 enum Work {
-    /// Frames that are in the segment, up to this ticket.
-    Round { frames: Vec<u8>, ticket: u64 },
-    /// The shard has begun another segment.
+    /// Frames that are in segments, up to this ticket; the last `newest_bytes` in the newest.
+    Round {
+        frames: Vec<u8>,
+        ticket: u64,
+        newest_bytes: usize,
+    },
+    /// The shard has begun another segment, or ends the last.
     Opened(Option<Ahead>),
-    /// A segment that is full.
-    Seal(Segment),
+    /// A segment that gets no more, and the leaf behind its last.
+    Seal { segment: Segment, end_leaf: u64 },
+    /// The shard has given all that it took.
+    Ended,
 }
 
 /// What others may know of a log: where it is, who signs it, how much of it is signed.
@@ -262,9 +276,10 @@ impl Journal {
             self.end.log.wake();
             while self.end.log.synced_ticket.load(Ordering::Acquire) < ticket.0 {
                 if self.end.log.dead.load(Ordering::Acquire) {
-                    return Err(JournalError::OperatorDisk(
-                        "the journal's thread is gone".into(),
-                    ));
+                    return Err(JournalError::gone());
+                }
+                if let Some(error) = &self.inner.borrow().failed {
+                    return Err(error.clone());
                 }
                 clock::sleep(SYNC_POLL).await;
             }
@@ -286,7 +301,7 @@ impl Journal {
             }
             if let Err(error) = wrote {
                 tracing::error!("no evidence can be recorded, so nothing is forwarded: {error}");
-                self.inner.borrow_mut().failed = Some(error);
+                self.fail(error);
             }
             let mut waiters = {
                 let inner = &mut *self.inner.borrow_mut();
@@ -296,15 +311,13 @@ impl Journal {
                 waker.wake();
             }
             self.inner.borrow_mut().woken = waiters;
-            let ended = {
+            let (empty, failed) = {
                 let inner = self.inner.borrow();
-                inner.pending.is_empty() || inner.failed.is_some()
+                (inner.pending.is_empty(), inner.failed.is_some())
             };
-            if self.stopping.get() && ended {
-                if let Some(segment) = self.inner.borrow_mut().segment.take()
-                    && let Err(error) = self.end.send(Work::Seal(segment))
-                {
-                    tracing::warn!("the last segment is sealed at the next start: {error}");
+            if self.stopping.get() && (empty || failed) {
+                if !failed && let Err(error) = self.end_log() {
+                    tracing::warn!("the log is closed at the next start: {error}");
                 }
                 return;
             }
@@ -315,6 +328,30 @@ impl Journal {
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
         self.work.notify();
+    }
+
+    /// Takes nothing any more. What is stored already belongs to the log.
+    fn fail(&self, error: JournalError) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.failed = Some(error);
+        let mut frames = std::mem::take(&mut inner.pending);
+        frames.truncate(std::mem::take(&mut inner.stored_bytes));
+        if !frames.is_empty()
+            && let Err(error) = self.end.give(frames, inner.written, 0)
+        {
+            tracing::warn!("what was stored last is taken up at the next start: {error}");
+        }
+    }
+
+    fn end_log(&self) -> Result<(), JournalError> {
+        let inner = &mut *self.inner.borrow_mut();
+        // Nobody makes pages ready of a segment that becomes shorter.
+        self.end.send(Work::Opened(None))?;
+        if let Some(segment) = inner.segment.take() {
+            let end_leaf = inner.next_leaf;
+            self.end.send(Work::Seal { segment, end_leaf })?;
+        }
+        self.end.send(Work::Ended)
     }
 
     fn flush(&self) -> Result<(), JournalError> {
@@ -330,19 +367,25 @@ impl Journal {
             self.end.log.wake();
         }
         if waiting_count + 3 > WORK_MAX || !self.end.log.has_room(inner.pending.len()) {
+            if self.end.log.dead.load(Ordering::Acquire) {
+                return Err(JournalError::gone());
+            }
             self.end.log.wake();
             return Err(JournalError::Full);
         }
         let inner = &mut *inner;
+        let mut newest_bytes = inner.pending.len();
         let unstored = inner.pending.get(inner.stored_bytes..).unwrap_or_default();
         if !unstored.is_empty() {
             let fits = |segment: &Segment| segment.fits(unstored);
             if !inner.segment.as_ref().is_some_and(fits) {
                 let (next, ahead) = self.end.next_segment(inner.next_leaf)?;
                 self.end.send(Work::Opened(ahead))?;
-                if let Some(full) = inner.segment.replace(next) {
-                    self.end.send(Work::Seal(full))?;
+                if let Some(segment) = inner.segment.replace(next) {
+                    let end_leaf = inner.next_leaf;
+                    self.end.send(Work::Seal { segment, end_leaf })?;
                 }
+                newest_bytes = unstored.len();
             }
             if let Some(segment) = &mut inner.segment {
                 segment.append(unstored)?;
@@ -353,12 +396,7 @@ impl Journal {
         inner.stored_bytes = 0;
         let empty = self.end.spent.try_recv().unwrap_or_default();
         let frames = std::mem::replace(&mut inner.pending, empty);
-        let given = &self.end.log.given_bytes;
-        given.fetch_add(frames.len(), Ordering::Relaxed);
-        self.end.send(Work::Round {
-            frames,
-            ticket: inner.written,
-        })
+        self.end.give(frames, inner.written, newest_bytes)
     }
 }
 
@@ -376,12 +414,20 @@ impl JournalEnd {
         })
     }
 
+    fn give(&self, frames: Vec<u8>, ticket: u64, newest_bytes: usize) -> Result<(), JournalError> {
+        let given = &self.log.given_bytes;
+        given.fetch_add(frames.len(), Ordering::Relaxed);
+        self.send(Work::Round {
+            frames,
+            ticket,
+            newest_bytes,
+        })
+    }
+
     fn send(&self, work: Work) -> Result<(), JournalError> {
         self.work.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) => JournalError::Full,
-            TrySendError::Disconnected(_) => {
-                JournalError::OperatorDisk("the journal's thread is gone".into())
-            }
+            TrySendError::Disconnected(_) => JournalError::gone(),
         })
     }
 }

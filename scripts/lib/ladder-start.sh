@@ -135,11 +135,15 @@ start_gateway() { # NAME PORTS SINK_PORT SED_OPTION...
     await "$name" 'token for the author' author_token "$name"
     await "$name" 'policy in force' apply_policy "$name" demo/policy.yaml
     await "$name" 'gateway' grep -q 'sluice is ready' "$run/$name.ready"
-    # The data plane is these threads; every other thread of the process is the control plane's.
+    # The data plane is these threads; every other thread of the process is the control plane's. It has a machine of its own
+    # elsewhere; here it gives way to sink and generator, or its work would be a late answer of theirs.
     for task in "/proc/${pids[$name]}/task"/*; do
         case $(<"$task/comm") in
         shard-* | journal-* | control) ;;
-        *) taskset -p -c 1 "${task##*/}" >/dev/null ;;
+        *)
+            taskset -p -c 1 "${task##*/}" >/dev/null
+            chrt --idle -p 0 "${task##*/}"
+            ;;
         esac
     done
 }

@@ -17,7 +17,6 @@ use super::mapped::Ahead;
 use super::segment::{Segment, Spare};
 use super::{JournalEnd, JournalError, JournalLog, SEGMENT_BYTES, SYNC_POLL, WORK_MAX, Work};
 use crate::clock;
-use crate::config::GatewayConfig;
 use crate::metrics::Metrics;
 
 /// Buffers of rounds that wait to be filled again, and the largest that does.
@@ -39,16 +38,16 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Opens the log of a shard, takes up what an earlier run left, and starts its thread.
+    /// Opens the log of a shard under `state_dir`, takes up what an earlier run left, and starts its thread.
     pub(crate) fn start(
-        config: &GatewayConfig,
+        state_dir: &Path,
+        gateway: &str,
         shard: usize,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JournalEnd), JournalError> {
-        let evidence = config.state_dir.join("evidence");
-        let seed =
-            seed(&evidence).map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
-        let key = SigningKey::from_seed(&format!("sluice/{}/shard-{shard}", config.name), &seed)?;
+        let evidence = state_dir.join("evidence");
+        let seed = seed(&evidence).map_err(disk)?;
+        let key = SigningKey::from_seed(&format!("sluice/{gateway}/shard-{shard}"), &seed)?;
         let dir = evidence.join(format!("shard-{shard}"));
         let (mut writer, recovery) = LogWriter::open(&dir, key)?;
         if recovery.replayed_count > 0 {
@@ -100,13 +99,19 @@ impl JournalWriter {
         let thread = std::thread::Builder::new()
             .name(format!("journal-{shard}"))
             .spawn(move || {
-                if let Err(error) = keeper.run() {
-                    keeper.log.dead.store(true, Ordering::Release);
-                    keeper.metrics.evidence_refused();
-                    tracing::error!(shard, "the evidence log is not signed any more: {error}");
+                let mut death = Death {
+                    log: keeper.log.clone(),
+                    ended: false,
+                };
+                match keeper.run() {
+                    Ok(()) => death.ended = true,
+                    Err(error) => {
+                        keeper.metrics.evidence_refused();
+                        tracing::error!(shard, "the evidence log is not signed any more: {error}");
+                    }
                 }
             })
-            .map_err(|error| JournalError::OperatorDisk(error.to_string()))?;
+            .map_err(disk)?;
         // The only place that sets it.
         let _ = log.thread.set(thread.thread().clone());
         let end = JournalEnd {
@@ -134,6 +139,21 @@ impl JournalWriter {
     }
 }
 
+/// Says that the thread is gone, also where it panics.
+struct Death {
+    log: Arc<JournalLog>,
+    /// It was asked to end.
+    ended: bool,
+}
+
+impl Drop for Death {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.log.dead.store(true, Ordering::Release);
+        }
+    }
+}
+
 /// What the journal's thread works with.
 struct Keeper {
     writer: LogWriter,
@@ -153,7 +173,9 @@ impl Keeper {
         let mut signed = Instant::now();
         let mut ticket = 0;
         let mut dirty = false;
-        let mut sealed = false;
+        // Segments are to be removed once everything before this leaf is signed.
+        let mut sealed_end = None;
+        let mut all_given = false;
         loop {
             let taken = match self.work.try_recv() {
                 Err(TryRecvError::Empty) => {
@@ -170,8 +192,9 @@ impl Keeper {
                 Ok(Work::Round {
                     frames,
                     ticket: written,
+                    newest_bytes,
                 }) => {
-                    self.take(frames)?;
+                    self.take(frames, newest_bytes)?;
                     ticket = written;
                     dirty = true;
                     if !self.work.is_empty() {
@@ -179,16 +202,13 @@ impl Keeper {
                     }
                 }
                 Ok(Work::Opened(ahead)) => self.ahead = ahead,
-                Ok(Work::Seal(segment)) => {
+                Ok(Work::Seal { segment, end_leaf }) => {
                     segment.seal()?;
-                    sealed = true;
+                    sealed_end = Some(end_leaf);
                 }
+                Ok(Work::Ended) => all_given = true,
                 Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => {
-                    note(&mut self.writer, Kind::LogClosed, "drained")?;
-                    self.writer.seal()?;
-                    return self.sign(ticket);
-                }
+                Err(TryRecvError::Disconnected) => return self.close(all_given, ticket),
             }
             self.make_spare()?;
             let draining = matches!(self.stopped.try_recv(), Err(TryRecvError::Disconnected));
@@ -198,29 +218,39 @@ impl Keeper {
                 HEARTBEAT_EVERY
             };
             let synced = self.log.synced_ticket.load(Ordering::Relaxed);
-            let sync = (synced + 1..=ticket).contains(&self.sync_wanted());
+            let sync = self.sync_wanted() > synced && ticket > synced;
             if sync || signed.elapsed() >= due || (draining && dirty) {
                 self.sign(ticket)?;
                 signed = Instant::now();
                 dirty = false;
-                // Once its leaves are in signed tiles; the last of them may come with a later round.
-                if sealed && self.writer.prune_segments()? > 0 {
-                    sealed = false;
+                if sealed_end.is_some_and(|end| end <= self.log.signed_leaves()) {
+                    // Its leaves are in signed tiles now.
+                    self.writer.prune_segments()?;
+                    sealed_end = None;
                 }
             }
             if draining && self.work.is_empty() {
-                return Ok(());
+                return self.close(all_given, ticket);
             }
         }
+    }
+
+    fn close(&mut self, all_given: bool, ticket: u64) -> Result<(), JournalError> {
+        // Otherwise a segment may hold more than the tree: the next start takes it up.
+        if all_given {
+            note(&mut self.writer, Kind::LogClosed, "drained")?;
+            self.writer.seal()?;
+        }
+        self.sign(ticket)
     }
 
     fn sync_wanted(&self) -> u64 {
         self.log.sync_wanted.load(Ordering::Acquire)
     }
 
-    fn take(&mut self, mut frames: Vec<u8>) -> Result<(), JournalError> {
+    fn take(&mut self, mut frames: Vec<u8>, newest_bytes: usize) -> Result<(), JournalError> {
         if let Some(ahead) = &mut self.ahead {
-            ahead.passed(frames.len()).map_err(disk)?;
+            ahead.passed(newest_bytes).map_err(disk)?;
         }
         self.writer.ingest_frames(&frames)?;
         let given = &self.log.given_bytes;
@@ -244,19 +274,22 @@ impl Keeper {
 
     fn sign(&mut self, ticket: u64) -> Result<(), JournalError> {
         let start = clock::monotonic_ns();
+        if let Some(ahead) = &mut self.ahead {
+            ahead.hold_back();
+        }
         let signed = self
             .writer
             .sign_checkpoint(clock::now_unix_ns() / 1_000_000_000)?;
-        if let Some(ahead) = &mut self.ahead {
-            ahead.again().map_err(disk)?;
-        }
         let took_ns = clock::monotonic_ns().saturating_sub(start);
         self.metrics.journal_signed(took_ns / 1_000);
         self.log
             .signed_leaves
             .store(signed.checkpoint.size, Ordering::Release);
         self.log.synced_ticket.store(ticket, Ordering::Release);
-        Ok(())
+        match &mut self.ahead {
+            Some(ahead) => ahead.passed(0).map_err(disk),
+            None => Ok(()),
+        }
     }
 }
 

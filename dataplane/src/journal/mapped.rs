@@ -103,14 +103,11 @@ impl Ahead {
         Ok(())
     }
 
-    /// Makes pages ready again, after a sync that took them for written.
-    ///
-    /// # Errors
-    /// As [`Self::passed`].
-    pub(super) fn again(&mut self) -> io::Result<()> {
+    /// Takes what was not stored in yet for not ready: a sync is about to take its pages for written. [`Self::passed`] makes
+    /// them ready again.
+    pub(super) fn hold_back(&mut self) {
         let passed = self.passed.min(self.shared.map.len());
         self.shared.ready.store(passed, Ordering::Release);
-        self.passed(0)
     }
 }
 
@@ -179,7 +176,9 @@ mod tests {
         assert!(!mapped.is_ready(u64::MAX, 1));
         ahead.passed(1).unwrap();
         assert!(mapped.is_ready(ready, 1));
-        ahead.again().unwrap();
+        ahead.hold_back();
+        assert!(mapped.is_ready(0, 1) && !mapped.is_ready(1, 1));
+        ahead.passed(0).unwrap();
         assert!(mapped.is_ready(ready, 1));
     }
 
