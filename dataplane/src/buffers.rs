@@ -2,18 +2,22 @@
 
 use std::cell::RefCell;
 
-/// Sizes of buffers, and how many of each a shard keeps. The first is what an active connection reads with; the others hold
-/// the usual long answers (a Fetch of 1 MiB, and of the most that the gateway asks for), so that those cost no page faults.
-const CLASSES: [(usize, usize); 3] = [
-    (BUFFER_BYTES, 64),
+/// Sizes of buffers, and how many of each a shard keeps. The first is for connections with little to say, of which thousands
+/// may be active at once; the second for those with much; the others hold the usual long answers (a Fetch of 1 MiB, and of the
+/// most that the gateway asks for). A buffer that is not kept costs a page fault for each 4 KiB, and zeros.
+const CLASSES: [(usize, usize); 4] = [
+    (SMALL_BYTES, 1_024),
+    (LARGE_BYTES, 64),
     (2 * 1024 * 1024, 8),
     (9 * 1024 * 1024, 2),
 ];
 
-/// Bytes read at once from an active connection.
-pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes read at once from a connection that has sent little so far.
+pub(crate) const SMALL_BYTES: usize = 16 * 1024;
+/// Bytes read at once from a connection that has filled a small buffer.
+pub(crate) const LARGE_BYTES: usize = 256 * 1024;
 
-const _: () = assert!(CLASSES[2].0 > sluice_session::limits::FETCH_BYTES_MAX as usize);
+const _: () = assert!(CLASSES[3].0 > sluice_session::limits::FETCH_BYTES_MAX as usize);
 
 /// The buffers that a shard keeps, by class. All of them are initialised to their last byte.
 #[derive(Debug, Default)]
@@ -70,13 +74,16 @@ mod tests {
             bytes = BufferPool::next_bytes(bytes, 100 * 1024 * 1024);
             sizes.push(bytes / 1024);
         }
-        assert_eq!(sizes, [256, 2_048, 9_216, 18_432, 36_864, 73_728, 102_400]);
+        assert_eq!(
+            sizes,
+            [16, 256, 2_048, 9_216, 18_432, 36_864, 73_728, 102_400]
+        );
     }
 
     #[test]
     fn a_class_keeps_so_many_buffers_and_gives_them_out_again() {
         let pool = BufferPool::default();
-        let (bytes, kept_max) = CLASSES[1];
+        let (bytes, kept_max) = CLASSES[2];
         let buffers: Vec<_> = (0..=kept_max).map(|_| pool.take(bytes)).collect();
         let first = buffers[0].as_ptr();
         buffers
@@ -85,7 +92,7 @@ mod tests {
         pool.give_back(vec![0; bytes + 1]);
         assert_eq!(
             pool.free.borrow().each_ref().map(Vec::len),
-            [0, kept_max, 0]
+            [0, 0, kept_max, 0]
         );
         let again = (0..kept_max).map(|_| pool.take(bytes)).last().unwrap();
         assert_eq!(again.as_ptr(), first);

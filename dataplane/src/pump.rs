@@ -14,7 +14,7 @@ use futures_lite::future;
 use sluice_session::{BrokerStep, Close, Masking, Outbox, Piece, Session, limits};
 
 use crate::broker;
-use crate::buffers::{BUFFER_BYTES, BufferPool};
+use crate::buffers::{BufferPool, LARGE_BYTES, SMALL_BYTES};
 use crate::kick::Kick;
 use crate::ledger::{Account, Ledger, ShardLedger};
 use crate::limits::{ANSWER_ROUND_BYTES_MAX, RELAY_PART_BYTES};
@@ -476,6 +476,8 @@ pub(crate) struct Buffer {
     frame_bytes: usize,
     /// How much of that frame has passed before `taken`.
     passed_bytes: usize,
+    /// What the next buffer is read into: large if the last one was once full.
+    first_bytes: usize,
     pool: Rc<BufferPool>,
     account: Account,
 }
@@ -489,6 +491,7 @@ impl Buffer {
             end: 0,
             frame_bytes: 0,
             passed_bytes: 0,
+            first_bytes: SMALL_BYTES,
             pool: pool.clone(),
             account,
         }
@@ -542,8 +545,9 @@ impl Buffer {
             if arrived == Arrived::Bytes(0) {
                 return Err(closed);
             }
-            self.account.hold(BUFFER_BYTES)?;
-            self.bytes = self.pool.take(BUFFER_BYTES);
+            self.account.hold(self.first_bytes)?;
+            self.bytes = self.pool.take(self.first_bytes);
+            self.first_bytes = SMALL_BYTES;
             if let Arrived::Bytes(read) = arrived {
                 let (Some(to), Some(from)) = (self.bytes.get_mut(..read), first.get(..read)) else {
                     return Err(closed);
@@ -552,13 +556,17 @@ impl Buffer {
                 self.end = read;
                 return Ok(());
             }
-        } else if self.end == self.bytes.len() {
+        } else if self.end == self.bytes.len() || self.bytes.len() < self.first_bytes {
             self.grow()?;
         }
         let free = self.bytes.get_mut(self.end..).unwrap_or_default();
+        let free_bytes = free.len();
         match stream.read(free).await {
             Ok(0) | Err(_) => Err(closed),
             Ok(read) => {
+                if read == free_bytes || self.end + read > SMALL_BYTES {
+                    self.first_bytes = LARGE_BYTES;
+                }
                 self.end += read;
                 Ok(())
             }
