@@ -9,6 +9,7 @@
 
 mod directory;
 mod history;
+mod pruning;
 mod segment_file;
 mod writer;
 
@@ -17,6 +18,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 pub use directory::LogDirectory;
+pub use pruning::Pruning;
 pub use segment_file::{SegmentFile, SpareSegment};
 pub use writer::{LogWriter, Recovery};
 

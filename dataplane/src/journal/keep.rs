@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
-use sluice_evidence::files::LogWriter;
+use sluice_evidence::files::{LogWriter, Pruning};
 use sluice_evidence::{Kind, RecordHead, RecordWriter, SigningKey};
 
 use super::mapped::Ahead;
@@ -25,6 +25,8 @@ const SPENT_BYTES_MAX: usize = 64 * 1024;
 /// How often the journal's thread looks for rounds, while they come and after.
 const BUSY_POLL: Duration = Duration::from_millis(10);
 const IDLE_POLL: Duration = Duration::from_millis(100);
+/// Tiles that the disk is waited for at once before a segment is removed: rounds wait meanwhile.
+const PRUNED_AT_ONCE: usize = 8;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// A checkpoint although nothing happened: a gap in time is then visible.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
@@ -94,6 +96,8 @@ impl JournalWriter {
             log: log.clone(),
             spare: spare.clone(),
             ahead,
+            recent_bytes: 0,
+            pruning: None,
             metrics,
         };
         let thread = std::thread::Builder::new()
@@ -164,6 +168,9 @@ struct Keeper {
     spare: Arc<Mutex<Option<Spare>>>,
     /// Of the segment that the shard writes to, if it is mapped.
     ahead: Option<Ahead>,
+    /// Taken since the last checkpoint.
+    recent_bytes: usize,
+    pruning: Option<Pruning>,
     metrics: Arc<Metrics>,
 }
 
@@ -181,6 +188,7 @@ impl Keeper {
                 Err(TryRecvError::Empty) => {
                     std::thread::park_timeout(match () {
                         () if self.sync_wanted() > ticket => SYNC_POLL, // its round is on its way
+                        () if self.pruning.is_some() => SYNC_POLL,
                         () if dirty => BUSY_POLL,
                         () => IDLE_POLL,
                     });
@@ -223,11 +231,18 @@ impl Keeper {
                 self.sign(ticket)?;
                 signed = Instant::now();
                 dirty = false;
-                if sealed_end.is_some_and(|end| end <= self.log.signed_leaves()) {
+                if self.pruning.is_none()
+                    && sealed_end.is_some_and(|end| end <= self.log.signed_leaves())
+                {
                     // Its leaves are in signed tiles now.
-                    self.writer.prune_segments()?;
+                    self.pruning = self.writer.prune_segments()?;
                     sealed_end = None;
                 }
+            }
+            if let Some(pruning) = &mut self.pruning
+                && pruning.step(PRUNED_AT_ONCE)?.is_some()
+            {
+                self.pruning = None;
             }
             if draining && self.work.is_empty() {
                 return self.close(all_given, ticket);
@@ -252,6 +267,7 @@ impl Keeper {
         if let Some(ahead) = &mut self.ahead {
             ahead.passed(newest_bytes).map_err(disk)?;
         }
+        self.recent_bytes = self.recent_bytes.saturating_add(frames.len());
         self.writer.ingest_frames(&frames)?;
         let given = &self.log.given_bytes;
         given.fetch_sub(frames.len(), Ordering::Relaxed);
@@ -275,7 +291,7 @@ impl Keeper {
     fn sign(&mut self, ticket: u64) -> Result<(), JournalError> {
         let start = clock::monotonic_ns();
         if let Some(ahead) = &mut self.ahead {
-            ahead.hold_back();
+            ahead.syncing();
         }
         let signed = self
             .writer
@@ -286,8 +302,9 @@ impl Keeper {
             .signed_leaves
             .store(signed.checkpoint.size, Ordering::Release);
         self.log.synced_ticket.store(ticket, Ordering::Release);
+        let recent_bytes = std::mem::take(&mut self.recent_bytes);
         match &mut self.ahead {
-            Some(ahead) => ahead.passed(0).map_err(disk),
+            Some(ahead) => ahead.synced(recent_bytes).map_err(disk),
             None => Ok(()),
         }
     }

@@ -7,14 +7,19 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{Advice, MmapRaw};
 
-/// Bytes that stand ready beyond what was stored, and how many become so at once. A call must be short: it may run on the
-/// shard's own CPU.
-const AHEAD_BYTES: usize = 128 * 1024;
+/// Bytes that stand ready beyond what was stored: at least, and where much is stored. Those that no sync finds used are written
+/// to the disk in vain.
+const AHEAD_BYTES_MIN: usize = 128 * 1024;
+const AHEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// This part of what was stored between two syncs stands ready: an eighth of a second of it.
+const AHEAD_PART: usize = 8;
+/// How many become ready at once. A call must be short: it may run on the shard's own CPU.
 const STEP_BYTES: usize = 32 * 1024;
 
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Mapped(Arc<Shared>);
 pub(super) struct Ahead {
     shared: Arc<Shared>,
     passed: usize,
+    ahead_bytes: usize,
+    in_place: bool,
 }
 
 impl Mapped {
@@ -45,6 +52,8 @@ impl Mapped {
         let mut ahead = Ahead {
             shared: shared.clone(),
             passed: 0,
+            ahead_bytes: AHEAD_BYTES_MAX,
+            in_place: writes_in_place(file)?,
         };
         ahead.passed(0)?;
         Ok((Self(shared), ahead))
@@ -91,24 +100,53 @@ impl Ahead {
     /// The file system has no room for what comes next, or cannot reach it.
     pub(super) fn passed(&mut self, bytes: usize) -> io::Result<()> {
         self.passed = self.passed.saturating_add(bytes);
+        let ready = self.shared.ready.load(Ordering::Relaxed);
+        self.make_ready(ready)
+    }
+
+    /// Before a sync, which takes pages for written, so that the next store in each of them faults. Where that may need room on
+    /// the disk, what was not stored in yet counts as not ready until [`Self::synced`].
+    pub(super) fn syncing(&mut self) {
+        if !self.in_place {
+            let passed = self.passed.min(self.shared.map.len());
+            self.shared.ready.store(passed, Ordering::Release);
+        }
+    }
+
+    /// After a sync, before which `recent_bytes` were stored since the sync before.
+    ///
+    /// # Errors
+    /// As [`Self::passed`].
+    pub(super) fn synced(&mut self, recent_bytes: usize) -> io::Result<()> {
+        self.ahead_bytes = (recent_bytes / AHEAD_PART).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+        self.make_ready(self.passed)
+    }
+
+    /// Makes pages ready from `at` to as far as they are wanted.
+    fn make_ready(&mut self, mut at: usize) -> io::Result<()> {
         let Shared { map, ready } = &*self.shared;
-        let wanted = self.passed.saturating_add(AHEAD_BYTES).min(map.len());
-        let mut at = ready.load(Ordering::Relaxed);
+        let wanted = self.passed.saturating_add(self.ahead_bytes).min(map.len());
         while at < wanted {
             let step = STEP_BYTES.min(map.len().saturating_sub(at));
             map.advise_range(Advice::PopulateWrite, at, step)?;
             at = at.saturating_add(step);
-            ready.store(at, Ordering::Release);
+            ready.fetch_max(at, Ordering::AcqRel);
         }
         Ok(())
     }
+}
 
-    /// Takes what was not stored in yet for not ready: a sync is about to take its pages for written. [`Self::passed`] makes
-    /// them ready again.
-    pub(super) fn hold_back(&mut self) {
-        let passed = self.passed.min(self.shared.map.len());
-        self.shared.ready.store(passed, Ordering::Release);
+/// Whether the file system of `file` puts a page that was written before back where it was, so that a fault on it needs no
+/// room. Of those that are not known it is not assumed.
+fn writes_in_place(file: &File) -> io::Result<bool> {
+    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `found` has room for what the call fills in, and the descriptor is open as long as `file` is borrowed.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
     }
+    // SAFETY: the call succeeded, and so has filled it in.
+    let kind = unsafe { found.assume_init() }.f_type;
+    Ok(kind == libc::EXT4_SUPER_MAGIC || kind == libc::XFS_SUPER_MAGIC)
 }
 
 #[cfg(test)]
@@ -155,7 +193,7 @@ mod tests {
 
     #[test]
     fn pages_are_made_ready_to_the_end_and_not_beyond() {
-        let bytes = 3 * STEP_BYTES + 100;
+        let bytes = AHEAD_BYTES_MAX + 3 * STEP_BYTES + 100;
         let file = file("ahead", bytes as u64);
         let (mapped, mut ahead) = Mapped::new(&file).unwrap();
         for _ in 0..20 {
@@ -166,28 +204,62 @@ mod tests {
     }
 
     #[test]
-    fn no_page_is_ready_that_was_not_asked_for() {
-        let bytes = 4 * AHEAD_BYTES;
-        let file = file("ready", bytes as u64);
+    fn as_many_pages_stand_ready_as_an_eighth_of_what_was_stored_between_two_syncs() {
+        let file = file("pace", 8 * AHEAD_BYTES_MAX as u64);
         let (mapped, mut ahead) = Mapped::new(&file).unwrap();
-        let ready = AHEAD_BYTES as u64;
-        assert!(mapped.is_ready(0, AHEAD_BYTES));
+        let mut stored = 0;
+        let mut ready_after = |ahead: &mut Ahead, recent_bytes: usize| {
+            ahead.synced(recent_bytes).unwrap();
+            // Those that are ready stay so; past them it shows how many are wanted.
+            stored += AHEAD_BYTES_MAX;
+            ahead.passed(AHEAD_BYTES_MAX).unwrap();
+            let is_ready = |bytes: &usize| mapped.is_ready(0, stored + bytes);
+            (0..=2 * AHEAD_BYTES_MAX)
+                .step_by(STEP_BYTES)
+                .take_while(is_ready)
+                .last()
+        };
+        assert_eq!(ready_after(&mut ahead, 0), Some(AHEAD_BYTES_MIN));
+        let some = 8 * (AHEAD_BYTES_MIN + STEP_BYTES);
+        assert_eq!(
+            ready_after(&mut ahead, some),
+            Some(AHEAD_BYTES_MIN + STEP_BYTES)
+        );
+        assert_eq!(ready_after(&mut ahead, usize::MAX), Some(AHEAD_BYTES_MAX));
+    }
+
+    #[test]
+    fn no_page_is_ready_that_was_not_asked_for() {
+        let file = file("ready", 4 * AHEAD_BYTES_MAX as u64);
+        let (mapped, mut ahead) = Mapped::new(&file).unwrap();
+        let ready = AHEAD_BYTES_MAX as u64;
+        assert!(mapped.is_ready(0, AHEAD_BYTES_MAX));
         assert!(!mapped.is_ready(ready, 1) && !mapped.is_ready(ready - 1, 2));
         assert!(!mapped.is_ready(u64::MAX, 1));
         ahead.passed(1).unwrap();
         assert!(mapped.is_ready(ready, 1));
-        ahead.hold_back();
-        assert!(mapped.is_ready(0, 1) && !mapped.is_ready(1, 1));
-        ahead.passed(0).unwrap();
-        assert!(mapped.is_ready(ready, 1));
+    }
+
+    #[test]
+    fn no_page_is_ready_while_a_sync_may_make_its_next_store_need_room() {
+        let file = file("sync", 4 * AHEAD_BYTES_MAX as u64);
+        let (mapped, mut ahead) = Mapped::new(&file).unwrap();
+        ahead.passed(1).unwrap();
+        for in_place in [false, true] {
+            ahead.in_place = in_place;
+            ahead.syncing();
+            assert!(mapped.is_ready(0, 1));
+            assert_eq!(mapped.is_ready(1, 1), in_place);
+            ahead.synced(0).unwrap();
+            assert!(mapped.is_ready(1, AHEAD_BYTES_MIN));
+        }
     }
 
     #[test]
     fn a_file_that_lost_its_end_is_an_error_and_no_signal() {
-        let bytes = 4 * AHEAD_BYTES;
-        let file = file("lost", bytes as u64);
+        let file = file("lost", 4 * AHEAD_BYTES_MAX as u64);
         let (_mapped, mut ahead) = Mapped::new(&file).unwrap();
         file.set_len(4_096).unwrap();
-        assert!(ahead.passed(AHEAD_BYTES).is_err());
+        assert!(ahead.passed(AHEAD_BYTES_MAX).is_err());
     }
 }

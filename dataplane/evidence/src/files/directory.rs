@@ -58,12 +58,12 @@ impl LogDirectory {
         sync_path(&self.root)
     }
 
-    /// Makes a tile survive power loss, if it is there; the same for the name of it.
-    pub(super) fn sync_tile(&self, id: TileId) -> Result<(), Error> {
+    /// Makes a tile's bytes survive power loss, if it is there, and says which directory has its name.
+    pub(super) fn sync_tile(&self, id: TileId) -> Result<Option<PathBuf>, Error> {
         let path = self.tile_path(id);
         match File::open(&path).and_then(|file| file.sync_all()) {
-            Ok(()) => path.parent().map_or(Ok(()), sync_path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Ok(()) => Ok(path.parent().map(Path::to_owned)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed("sync", &path, source)),
         }
     }
@@ -78,21 +78,20 @@ impl LogDirectory {
 }
 
 impl TileSink for LogDirectory {
-    /// Survives the death of the process. Power loss is what segments are for.
+    /// Survives the death of the process. Power loss is what segments are for, until they are pruned.
     fn put(&mut self, id: TileId, bytes: &[u8]) -> Result<(), Error> {
         let path = self.tile_path(id);
-        if let Some(parent) = path.parent() {
+        // Looked for first: to make what is there already is much dearer, and 256 tiles share a directory.
+        if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
             fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
         }
         replace(&path, bytes, Durability::Written)?;
-        if id.is_full() {
-            let partials = self.partials_path(id);
-            match fs::remove_dir_all(&partials) {
-                Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(failed("remove", &partials, source));
-                }
-                _ => {}
-            }
+        let partials = self.partials_path(id);
+        if id.is_full() && partials.is_dir() {
+            // They may be all that is left of leaves whose segment is gone.
+            let parent = self.sync_tile(id)?;
+            parent.map_or(Ok(()), |parent| sync_path(&parent))?;
+            fs::remove_dir_all(&partials).map_err(|source| failed("remove", &partials, source))?;
         }
         Ok(())
     }

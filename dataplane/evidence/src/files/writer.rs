@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::directory::LogDirectory;
 use super::history::HistoryFile;
+use super::pruning::Pruning;
 use super::segment_file::SegmentFile;
 use super::{Durability, failed, replace, sync_path};
 use crate::checkpoint::SignedCheckpoint;
 use crate::error::Error;
 use crate::keys::SigningKey;
-use crate::limits::{SEGMENT_BYTES_DEFAULT, TILE_HEIGHT, TILE_WIDTH};
+use crate::limits::SEGMENT_BYTES_DEFAULT;
 use crate::log::LogBuilder;
 use crate::segment::{SegmentEnd, frame_leaf, segment_leaves};
-use crate::tile::{TileId, TileKind};
 use crate::verify::{HistoryNote, LogSource as _};
 
 /// Writes one log. Leaves come in one of two ways, never in both:
@@ -218,33 +218,20 @@ impl LogWriter {
         Ok(signed)
     }
 
-    /// Removes segments whose leaves are all in signed tiles, after making those tiles survive power loss. Returns how many.
+    /// Begins to remove the segments whose leaves are all in signed tiles; `None` if there are none. Meanwhile the log goes on.
     ///
     /// # Errors
     /// [`Error::OperatorFile`].
-    pub fn prune_segments(&mut self) -> Result<usize, Error> {
+    pub fn prune_segments(&self) -> Result<Option<Pruning>, Error> {
         let firsts = self.directory.segments()?;
-        let Some(first) = firsts.first().copied() else {
-            return Ok(0);
-        };
         // The last segment may still be written to.
-        let done: Vec<u64> = firsts
+        let segments: Vec<u64> = firsts
             .iter()
             .zip(firsts.iter().skip(1))
             .filter(|(_, next)| **next <= self.signed)
             .map(|(first, _)| *first)
             .collect();
-        if done.is_empty() {
-            return Ok(0);
-        }
-        for id in tiles_between(first, self.signed) {
-            self.directory.sync_tile(id)?;
-        }
-        for first in &done {
-            let path = self.directory.segment_path(*first);
-            fs::remove_file(&path).map_err(|source| failed("remove", &path, source))?;
-        }
-        Ok(done.len())
+        Ok((!segments.is_empty()).then(|| Pruning::new(&self.directory, segments, self.signed)))
     }
 
     fn sync_segments(&mut self) -> Result<(), Error> {
@@ -431,24 +418,4 @@ fn close(
             .map_err(|source| failed("set aside", path, source)),
         _ => Ok(()),
     }
-}
-
-/// Every tile that holds something of these leaves, or of nodes above them.
-fn tiles_between(first: u64, end: u64) -> impl Iterator<Item = TileId> {
-    (0..8_u8).flat_map(move |level| {
-        let height = u32::from(level) * u32::from(TILE_HEIGHT);
-        let width_full = TILE_WIDTH as u64;
-        let hashes = end >> height;
-        ((first >> height) / width_full..hashes.div_ceil(width_full)).flat_map(move |index| {
-            let width = hashes
-                .saturating_sub(index.saturating_mul(width_full))
-                .min(width_full) as u16;
-            let hash_tile = TileId::new(TileKind::Hashes(level), index, width);
-            let bundle = (level == 0).then_some(TileId {
-                kind: TileKind::Entries,
-                ..hash_tile
-            });
-            bundle.into_iter().chain([hash_tile])
-        })
-    })
 }

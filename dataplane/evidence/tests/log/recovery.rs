@@ -5,6 +5,7 @@ use std::fs;
 use crate::sample::{ORIGIN, append, build, copy, key, leaf, open, report};
 use sluice_evidence::files::{LogDirectory, LogWriter, SegmentFile};
 use sluice_evidence::segment::frame_leaf;
+use sluice_evidence::verify::LogSource as _;
 use sluice_evidence::{Error, SigningKey};
 
 #[test]
@@ -180,12 +181,23 @@ fn pruned_segments_are_not_missed_and_the_log_goes_on() {
             writer.sign_checkpoint(5).unwrap();
         }
     }
-    let pruned = writer.prune_segments().unwrap();
-    assert!(pruned > 5);
-    assert_eq!(writer.prune_segments().unwrap(), 0);
+    let mut pruning = writer.prune_segments().unwrap().unwrap();
+    let mut pruned = None;
+    // Meanwhile tiles that were partial become full.
+    let mut index = 1_000;
+    while pruned.is_none() {
+        let segments = || LogDirectory::new(dir.path()).segments().unwrap().len();
+        let before = segments();
+        pruned = pruning.step(1).unwrap();
+        assert_eq!(segments(), before - pruned.unwrap_or(0));
+        index += 200;
+        append(&mut writer, index - 200..index);
+    }
+    assert!(pruned.unwrap() > 5);
+    assert!(index > 2_000 && writer.prune_segments().unwrap().is_none());
     drop(writer);
     let (mut writer, _) = open(dir.path());
-    assert_eq!(writer.next_leaf(), 1_000);
+    assert_eq!(writer.next_leaf(), index);
     writer.sign_checkpoint(6).unwrap();
     assert_eq!(report(dir.path()).problems, []);
 }
