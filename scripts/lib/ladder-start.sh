@@ -1,67 +1,11 @@
 # What scripts/ladder starts: the sink, the HAProxies, the gateways, and what they need. Sourced; it uses that script's settings.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-declare -A pids=() watched=() # process ids: of what was started here; of what CPU and memory are looked at
+source scripts/lib/measured.sh
+declare -A watched=() # process ids of what CPU and memory are looked at
 
 say() {
     printf 'ladder: %s\n' "$*" >&2
-}
-
-finish() {
-    local name
-    for name in "${!pids[@]}"; do
-        kill -TERM "${pids[$name]}" 2>/dev/null || true
-    done
-    for name in "${!pids[@]}"; do
-        wait "${pids[$name]}" 2>/dev/null || true
-    done
-    rm -rf "$run/state" # the evidence of all that load
-}
-
-# Ports in a row that nothing listens on now, below those that the kernel gives to outgoing connections.
-free_ports() { # COUNT
-    python3 - "$1" <<'PYTHON'
-import random, socket, sys
-count = int(sys.argv[1])
-while True:
-    first = random.randrange(10000, 32000)
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for offset, one in enumerate(held):
-            one.bind(("127.0.0.1", first + offset))
-    except OSError:
-        continue
-    for one in held: # now: the shell goes on when it has read the line, not when this process has ended
-        one.close()
-    print(*range(first, first + count))
-    break
-PYTHON
-}
-
-# Tries until it works, the process ends, or half a minute is over.
-await() { # PROCESS WHAT COMMAND...
-    local process=$1 what=$2 deadline=$((SECONDS + 30))
-    shift 2
-    until "$@" >"$run/last" 2>&1; do
-        if ! kill -0 "${pids[$process]}" 2>/dev/null || ((SECONDS > deadline)); then
-            say "no $what; the last answer, and the end of $process's log:"
-            tail -n 20 "$run/last" "$run/$process.log" >&2
-            exit 1
-        fi
-        sleep 0.2
-    done
-}
-
-all_alive() {
-    local name ended=0
-    for name in "${!pids[@]}"; do
-        if ! kill -0 "${pids[$name]}" 2>/dev/null; then
-            wait "${pids[$name]}" || ended=$?
-            say "$name ended by itself with code $ended; the end of its log, $run/$name.log:"
-            tail -n 20 "$run/$name.log" >&2
-            exit 1
-        fi
-    done
 }
 
 # One P-256 certificate for whoever listens under TLS here, and the authority that everybody else trusts.
@@ -135,17 +79,7 @@ start_gateway() { # NAME PORTS SINK_PORT SED_OPTION...
     await "$name" 'token for the author' author_token "$name"
     await "$name" 'policy in force' apply_policy "$name" demo/policy.yaml
     await "$name" 'gateway' grep -q 'sluice is ready' "$run/$name.ready"
-    # The data plane is these threads; every other thread of the process is the control plane's. It has a machine of its own
-    # elsewhere; here it gives way to sink and generator, or its work would be a late answer of theirs.
-    for task in "/proc/${pids[$name]}/task"/*; do
-        case $(<"$task/comm") in
-        shard-* | journal-* | control) ;;
-        *)
-            taskset -p -c 1 "${task##*/}" >/dev/null
-            chrt --idle -p 0 "${task##*/}"
-            ;;
-        esac
-    done
+    control_plane_gives_way "${pids[$name]}"
 }
 
 declare -A gateway_ports=() grpc_ports=() token_urls=() # by gateway

@@ -1,27 +1,27 @@
 //! One client connection, from accept to close.
 
+mod answers;
 mod relay;
 
+pub use answers::{BrokerStep, Masking};
+
 use sluice_evidence::{Kind, Revision, SessionId};
-use sluice_kafka::header::response_correlation_id;
 use sluice_kafka::local::api_versions;
 use sluice_kafka::{HeaderError, RequestHeader};
 use sluice_policy::{Durability, Rights};
 
-use crate::apis::{fetch, produce};
 use crate::authenticate::{self, Event, Exchange, Identity};
 use crate::decide::Asker;
 use crate::environment::Environment;
 use crate::error::Close;
-use crate::forward::{Permits, Receipt, Unreceipted, forward};
-use crate::in_flight::{InFlight, InFlightState, Queue};
+use crate::forward::{Receipt, Unreceipted, forward};
+use crate::in_flight::{InFlightState, Queue};
 use crate::limits;
 use crate::login::Offer;
 use crate::memory::Memory;
 use crate::outbox::{Outbox, Piece};
 use crate::record::{DenialId, RequestRef, Scribe};
 use crate::step::{Step, step};
-use crate::transform::{MaskJob, MaskScratch};
 
 /// One connection's life. It never waits and never looks at a clock or a socket.
 ///
@@ -46,36 +46,6 @@ pub struct Session {
     relay: Option<Box<relay::Relay>>,
     /// The answer whose turn it is does not go on before it is whole.
     wanted_whole: bool,
-}
-
-/// What a broker's frame needs next.
-#[derive(Debug)]
-pub enum BrokerStep {
-    /// Nothing: what is to be sent is in the outbox.
-    Done,
-    /// Values to mask: step the job until it is done, then hand it to [`Session::masked`].
-    Mask(Masking),
-}
-
-/// A masking job with the request that it answers.
-#[derive(Debug)]
-pub struct Masking {
-    job: Box<MaskJob>,
-    request: RequestRef,
-    durability: Durability,
-}
-
-impl Masking {
-    /// Masks up to about `budget` bytes of `frame`; says whether all is done.
-    pub fn step(&mut self, frame: &[u8], budget: usize, scratch: &mut MaskScratch) -> bool {
-        self.job.step(frame, budget, scratch)
-    }
-
-    /// Memory that the job holds between two steps.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        self.job.held_bytes()
-    }
 }
 
 impl Session {
@@ -396,170 +366,6 @@ impl Session {
         self.memory.pools.asked.give_back(asked);
         self.memory.pools.delivered.give_back(delivered);
         Ok(())
-    }
-
-    /// Takes one complete answer of the broker, its length prefix included, that lies at `at` in the shell's read buffer.
-    ///
-    /// # Errors
-    /// The reason to close the session.
-    pub fn broker_frame(
-        &mut self,
-        environment: &Environment<'_>,
-        at: usize,
-        frame: &mut [u8],
-        out: &mut Outbox,
-    ) -> Result<BrokerStep, Close> {
-        self.recheck(environment)?;
-        self.drain_answers(out);
-        if self.relay.is_some() {
-            return Err(Close::Internal("an answer within another"));
-        }
-        self.wanted_whole = false;
-        let entry = self
-            .in_flight
-            .take_first()
-            .ok_or_else(|| Close::BrokerMalformed("an answer to nothing".into()))?;
-        let found = response_correlation_id(frame).map_err(Close::broker_malformed)?;
-        if found != entry.correlation_id {
-            return Err(Close::BrokerMalformed("an answer out of order".into()));
-        }
-        let (Some(identity), Some((_, rights)), Some(snapshot)) =
-            (&self.identity, &self.rights, environment.snapshot)
-        else {
-            return Err(Close::Internal("an answer without rights"));
-        };
-        let InFlight {
-            request,
-            durability,
-            correlation_id,
-            state,
-            ..
-        } = entry;
-        let denial_id = DenialId::new(self.id, request.sequence);
-        let mut ask = Asker::new(
-            environment,
-            snapshot,
-            &identity.bound.principal,
-            rights,
-            request.api_key,
-            denial_id,
-            &mut self.memory,
-        );
-        let in_place = Piece::Read {
-            start: at,
-            end: at.saturating_add(frame.len()),
-        };
-        let piece = match state {
-            InFlightState::Answered { .. } => {
-                return Err(Close::BrokerMalformed("an answer out of order".into()));
-            }
-            InFlightState::Produce(pending) => {
-                produce::answer(&mut ask, correlation_id, pending, frame)?
-                    .map_or(in_place, Piece::Owned)
-            }
-            InFlightState::Cold { pending, .. } => Piece::Owned(pending.answer(&mut ask, frame)?),
-            InFlightState::Fetch(pending) => {
-                match fetch::answer(&mut ask, correlation_id, pending, frame)? {
-                    fetch::FetchStep::AsItIs => in_place,
-                    fetch::FetchStep::Rewritten(bytes) => Piece::Owned(bytes),
-                    fetch::FetchStep::Mask(job) => {
-                        let refusals = ask.refusals;
-                        scribe(
-                            self.id,
-                            &self.client_id,
-                            &self.peer,
-                            Some(identity),
-                            environment,
-                        )
-                        .denied(out, request, &refusals);
-                        return Ok(BrokerStep::Mask(Masking {
-                            job,
-                            request,
-                            durability,
-                        }));
-                    }
-                }
-            }
-        };
-        let Asker {
-            asked,
-            delivered,
-            permits,
-            refusals,
-            work,
-            ..
-        } = ask;
-        out.worked(work);
-        let scribe = scribe(
-            self.id,
-            &self.client_id,
-            &self.peer,
-            Some(identity),
-            environment,
-        );
-        scribe.denied(out, request, &refusals);
-        scribe.outcome(out, request, &delivered, durability);
-        out.push(Unreceipted {
-            api_key: request.api_key,
-            permits: Permits::Answer,
-            piece,
-        });
-        let pools = &mut self.memory.pools;
-        pools.asked.give_back(asked);
-        pools.delivered.give_back(delivered);
-        pools.permits.give_back(permits);
-        Ok(BrokerStep::Done)
-    }
-
-    /// Takes a finished masking job with the frame that it masked.
-    ///
-    /// # Errors
-    /// The reason to close the session; above all a masked field that survived.
-    pub fn masked(
-        &mut self,
-        environment: &Environment<'_>,
-        masking: Masking,
-        frame: &[u8],
-        scratch: &mut MaskScratch,
-        out: &mut Outbox,
-    ) -> Result<(), Close> {
-        let Masking {
-            job,
-            request,
-            durability,
-        } = masking;
-        let (bytes, delivered, counts) = job.finish(frame, scratch)?;
-        out.counts.masked_fields = out
-            .counts
-            .masked_fields
-            .saturating_add(counts.masked_fields);
-        out.counts.unmaskable_values = out
-            .counts
-            .unmaskable_values
-            .saturating_add(counts.unmaskable_values);
-        out.counts.self_checks = out.counts.self_checks.saturating_add(counts.self_checks);
-        self.scribe(environment)
-            .outcome(out, request, &delivered, durability);
-        out.push(Unreceipted {
-            api_key: request.api_key,
-            permits: Permits::Answer,
-            piece: Piece::Owned(bytes),
-        });
-        Ok(())
-    }
-
-    /// Adds the answers that were made here, whose evidence is written and whose turn has come.
-    pub fn drain_answers(&mut self, out: &mut Outbox) {
-        if self.relay.is_some() {
-            return; // the answer before them has not passed
-        }
-        while let Some((request, bytes)) = self.in_flight.take_ready() {
-            out.push(Unreceipted {
-                api_key: request.api_key,
-                permits: Permits::Answer,
-                piece: Piece::Owned(bytes),
-            });
-        }
     }
 
     /// Call when the outbox's evidence is as durable as it asked: mints the receipts and releases the bytes.
