@@ -326,7 +326,7 @@ async fn take_answers(
         )?;
         if let BrokerStep::Mask(mut job) = step {
             let mut masking = connection.ledger.account();
-            let step = |job: &mut Masking| {
+            let mut step = |job: &mut Masking| {
                 let scratch = &mut shard.mask_scratch.borrow_mut();
                 job.step(frame, limits::MASK_STEP_BYTES, scratch)
             };

@@ -178,6 +178,18 @@ impl MaskPlan {
         !self.headers.is_empty()
     }
 
+    /// Whether records are mostly as long masked as they were: whatever is masked has a token of its own length.
+    #[must_use]
+    pub fn keeps_lengths(&self) -> bool {
+        let same = |tokeniser: &Tokeniser| tokeniser.length() == TokenLength::Same;
+        let mut values = self
+            .value()
+            .into_iter()
+            .flat_map(|fields| &fields.tokenisers);
+        let mut headers = self.headers.iter();
+        !self.masks_keys() && values.all(same) && headers.all(|(_, tokeniser)| same(tokeniser))
+    }
+
     pub(crate) fn value(&self) -> Option<&FieldPlan> {
         self.value.as_ref()
     }

@@ -37,12 +37,12 @@ impl RecordScratch {
     }
 }
 
-/// Masks the records of one batch.
+/// Masks records of one batch.
 pub(crate) struct Masker<'a> {
     plan: &'a MaskPlan,
     scratch: &'a mut RecordScratch,
     counts: &'a mut MaskCounts,
-    /// Replaced so far: fields, whole keys, headers.
+    /// Replaced so far in the batch: fields, whole keys, headers.
     pub(crate) fields: u32,
     pub(crate) survivor: Option<&'static str>,
 }
@@ -52,12 +52,13 @@ impl<'a> Masker<'a> {
         plan: &'a MaskPlan,
         scratch: &'a mut RecordScratch,
         counts: &'a mut MaskCounts,
+        fields: u32,
     ) -> Self {
         Self {
             plan,
             scratch,
             counts,
-            fields: 0,
+            fields,
             survivor: None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_kafka::ErrorCode;
 use sluice_kafka::codec::DecompressLimits;
-use sluice_kafka::record_batch::{self, Batch, Rewritten, batches};
+use sluice_kafka::record_batch::{self, BatchHeader, Rewriting, Rewritten, batches};
 use sluice_kafka::views::{FetchResponse, RecordsVerdict, TopicKey};
 use sluice_masking::MaskPlan;
 use sluice_policy::MaskPlanId;
@@ -20,11 +20,20 @@ use crate::outbox::{Outbox, Piece};
 use crate::record::Delivered;
 use crate::spare::Spare;
 
+/// A masked answer.
+pub(crate) enum Masked {
+    /// All of it is where the broker's answer lies.
+    InPlace,
+    Rewritten(Vec<u8>),
+}
+
 /// Masking of one Fetch answer.
 pub(crate) struct MaskJob {
     snapshot: Arc<Snapshot>,
     pending: PendingFetch,
     correlation_id: i32,
+    /// Nothing but values has to change.
+    values_only: bool,
     /// Sorted by what names the topic.
     masks: Vec<(AskedTopic, MaskPlanId)>,
     delivered: Vec<Delivered>,
@@ -42,9 +51,24 @@ struct Work {
     records: Range<usize>,
     /// Bytes of `records` that are done.
     done: usize,
+    /// The batch behind those.
+    begun: Option<Begun>,
+    /// Bytes of `records` that go as they lie, patched or not; what `out` holds follows them.
+    kept: usize,
     out: Vec<u8>,
+    /// A batch that cannot be verified was met: nothing of it goes, nor of what is behind it.
+    ended: bool,
     error: Option<ErrorCode>,
     delivered: Delivered,
+}
+
+/// A batch some of whose records are masked.
+struct Begun {
+    rewriting: Rewriting,
+    header: BatchHeader,
+    batch_bytes: usize,
+    /// Replaced in it so far.
+    fields: u32,
 }
 
 /// Codec contexts and buffers for masking, one for each shard: they are of no use to a job between two steps.
@@ -85,6 +109,7 @@ impl MaskJob {
         snapshot: Arc<Snapshot>,
         pending: PendingFetch,
         correlation_id: i32,
+        values_only: bool,
         mut masks: Vec<(AskedTopic, MaskPlanId)>,
         delivered: Vec<Delivered>,
     ) -> Self {
@@ -93,6 +118,7 @@ impl MaskJob {
             snapshot,
             pending,
             correlation_id,
+            values_only,
             masks,
             delivered,
             work: None,
@@ -103,8 +129,13 @@ impl MaskJob {
     }
 
     /// Masks up to about `budget` bytes of `frame`, the broker's answer; says whether all is done. Takes the same frame
-    /// each time.
-    pub(crate) fn step(&mut self, frame: &[u8], budget: usize, scratch: &mut MaskScratch) -> bool {
+    /// each time, in which it patches what is as long masked as it was.
+    pub(crate) fn step(
+        &mut self,
+        frame: &mut [u8],
+        budget: usize,
+        scratch: &mut MaskScratch,
+    ) -> bool {
         if self.work.is_none() {
             self.work = Some(self.plan_work(frame));
         }
@@ -113,51 +144,29 @@ impl MaskJob {
             let Some(work) = self.work.as_mut().and_then(|work| work.get_mut(self.at)) else {
                 return true;
             };
-            let records = frame.get(work.records.clone()).unwrap_or_default();
-            let rest = records.get(work.done..).unwrap_or_default();
-            let batch = match batches(rest).next().filter(|_| work.error.is_none()) {
-                Some(Ok(batch)) => batch,
-                // A format that cannot be read, and so not masked.
-                Some(Err(_)) if work.out.is_empty() => {
-                    work.error = Some(ErrorCode::CORRUPT_MESSAGE);
-                    work.delivered.error = ErrorCode::CORRUPT_MESSAGE.0;
-                    continue;
-                }
-                // Done, or what is left is a batch cut at the end, or one that the client meets first the next time.
-                _ => {
-                    self.at = self.at.saturating_add(1);
-                    continue;
-                }
-            };
-            if work.done == 0 {
-                // Tokens are mostly longer than what they stand for.
-                let records_bytes = work.records.len();
-                work.out = scratch
-                    .spare
-                    .take(records_bytes.saturating_add(records_bytes / 8));
-            }
+            let records = frame.get_mut(work.records.clone()).unwrap_or_default();
+            let rest = records.get_mut(work.done..).unwrap_or_default();
             let Some(plan) = self.snapshot.plan(work.plan) else {
                 self.survivor = Some("a mask plan is missing");
                 return true;
             };
-            let fields_before = work.delivered.masked_fields;
-            mask_batch(
-                plan,
-                &batch,
-                work,
-                scratch,
-                &mut self.counts,
-                &mut self.survivor,
-            );
-            // What it took: all its bytes, and a token is as much work as some hundred of them.
-            let tokens = work.delivered.masked_fields.saturating_sub(fields_before) as usize;
-            let bytes = scratch.batch.decompressed_bytes().max(batch.bytes.len());
-            left = left
-                .saturating_sub(bytes)
-                .saturating_sub(tokens.saturating_mul(MASK_TOKEN_COST_BYTES));
+            if work.begun.is_none() {
+                match begin(plan, work, rest, scratch) {
+                    Next::Begun => {}
+                    Next::Passed => continue,
+                    Next::Nothing => {
+                        self.at = self.at.saturating_add(1);
+                        continue;
+                    }
+                }
+                let begun = work.begun.as_ref();
+                let bytes = begun.map_or(0, |begun| begun.rewriting.decompressed_bytes());
+                left = left.saturating_sub(bytes);
+            }
+            let survivor = step_batch(plan, work, rest, &mut left, scratch, &mut self.counts);
+            self.survivor = self.survivor.or(survivor);
             scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
             scratch.record.shrink(MASK_SCRATCH_BYTES_KEPT);
-            work.done = work.done.saturating_add(batch.bytes.len());
         }
         self.work.as_ref().is_some_and(|work| self.at >= work.len())
     }
@@ -165,7 +174,12 @@ impl MaskJob {
     /// Memory that the job holds between two steps.
     pub(crate) fn held_bytes(&self) -> usize {
         let work = self.work.iter().flatten();
-        let out: usize = work.map(|work| work.out.capacity()).sum();
+        let held = work.map(|work| {
+            let begun = work.begun.as_ref();
+            let begun = begun.map_or(0, |begun| begun.rewriting.held_bytes());
+            work.out.capacity().saturating_add(begun)
+        });
+        let out: usize = held.sum();
         out.saturating_add(self.pending.bytes())
     }
 
@@ -174,12 +188,36 @@ impl MaskJob {
         mut self,
         frame: &[u8],
         scratch: &mut MaskScratch,
-    ) -> Result<(Vec<u8>, Vec<Delivered>, MaskCounts), Close> {
+    ) -> Result<(Masked, Vec<Delivered>, MaskCounts), Close> {
         if let Some(survivor) = self.survivor {
             return Err(Close::Internal(survivor));
         }
         let mut work = self.work.take().unwrap_or_default();
-        let masked: usize = work.iter().map(|work| work.out.len()).sum();
+        let in_place = self.values_only && !work.is_empty() && work.iter().all(Work::is_in_place);
+        let masked = if in_place {
+            Masked::InPlace
+        } else {
+            Masked::Rewritten(self.merge(frame, &mut work, scratch)?)
+        };
+        let mut delivered = self.delivered;
+        for work in work {
+            scratch.spare.give_back(work.out);
+            delivered.push(work.delivered);
+        }
+        delivered.retain(|delivered| delivered.records_count > 0 || delivered.error != 0);
+        Ok((masked, delivered, self.counts))
+    }
+
+    fn merge(
+        &self,
+        frame: &[u8],
+        work: &mut [Work],
+        scratch: &mut MaskScratch,
+    ) -> Result<Vec<u8>, Close> {
+        let masked: usize = work
+            .iter()
+            .map(|work| work.kept.saturating_add(work.out.len()))
+            .sum();
         let replaced: usize = work.iter().map(|work| work.records.len()).sum();
         // Lengths may take a few bytes more than before.
         let framing = (frame.len().saturating_sub(replaced))
@@ -189,18 +227,20 @@ impl MaskJob {
         self.pending.merge(
             self.correlation_id,
             frame,
-            |topic, partition, _, out| {
+            |topic, partition, records, out| {
                 if self.mask_of(topic).is_none() {
                     return RecordsVerdict::Keep;
                 }
-                let found = places.find(&work, (topic, partition.index), |work| {
+                let found = places.find(work, (topic, partition.index), |work| {
                     (work.topic.key(), work.partition)
                 });
                 match found.and_then(|found| work.get_mut(found)) {
                     None => RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE),
                     Some(work) => match work.error {
                         Some(error) => RecordsVerdict::Error(error),
+                        None if work.is_in_place() => RecordsVerdict::Keep,
                         None => {
+                            out.extend_from_slice(records.get(..work.kept).unwrap_or_default());
                             out.append(&mut work.out);
                             RecordsVerdict::Replaced
                         }
@@ -209,13 +249,7 @@ impl MaskJob {
             },
             &mut out,
         )?;
-        let mut delivered = self.delivered;
-        for work in work {
-            scratch.spare.give_back(work.out);
-            delivered.push(work.delivered);
-        }
-        delivered.retain(|delivered| delivered.records_count > 0 || delivered.error != 0);
-        Ok((out, delivered, self.counts))
+        Ok(out)
     }
 
     /// The topic and its plan, if it is masked.
@@ -258,7 +292,10 @@ impl MaskJob {
                     plan: *plan,
                     records: partition.records.unwrap_or_default(),
                     done: 0,
+                    begun: None,
+                    kept: 0,
                     out: Vec::new(),
+                    ended: false,
                     error: None,
                     delivered,
                 });
@@ -268,56 +305,138 @@ impl MaskJob {
     }
 }
 
-/// Masks one batch into `work.out`. A batch that cannot be verified ends its partition: with an error if it is the first,
-/// else before it, so that the client meets it first the next time.
-fn mask_batch(
-    plan: &MaskPlan,
-    batch: &Batch<'_>,
-    work: &mut Work,
-    scratch: &mut MaskScratch,
-    counts: &mut MaskCounts,
-    survivor: &mut Option<&'static str>,
-) {
-    let MaskScratch {
-        batch: batch_scratch,
-        record: record_scratch,
-        ..
-    } = scratch;
-    let mut masker = Masker::new(plan, record_scratch, counts);
-    let before = work.out.len();
+impl Work {
+    /// Whether the client's records are all where the broker's lie: none was cut, and each that is masked is patched.
+    fn is_in_place(&self) -> bool {
+        self.error.is_none() && self.kept == self.records.len()
+    }
+
+    /// Ends before a batch that cannot be verified: with an error if it is the first, else so that the client meets it first the
+    /// next time.
+    fn end_before_batch(&mut self) {
+        self.ended = true;
+        if self.done == 0 {
+            self.error = Some(ErrorCode::CORRUPT_MESSAGE);
+            self.delivered.error = ErrorCode::CORRUPT_MESSAGE.0;
+        }
+    }
+
+    /// Ends a batch; `lies` says whether what the client gets of it is where it lies.
+    fn end_batch(&mut self, batch: &[u8], header: &BatchHeader, fields: u32, lies: bool) {
+        match lies {
+            true if self.kept == self.done => self.kept = self.kept.saturating_add(batch.len()),
+            true => self.out.extend_from_slice(batch),
+            false => {}
+        }
+        self.done = self.done.saturating_add(batch.len());
+        let delivered = &mut self.delivered;
+        delivered.masked_fields = delivered.masked_fields.saturating_add(fields);
+        delivered.last_offset = header.last_offset();
+        delivered.records_count = delivered
+            .records_count
+            .saturating_add(header.record_count.max(0));
+    }
+}
+
+/// Begins the batch that `rest` starts with. One without records to show is done at once; with none left, or none that may be
+/// passed on, nothing is begun.
+fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratch) -> Next {
+    // Done, or what is left is a batch cut at the end.
+    let Some(batch) = batches(rest).next().filter(|_| !work.ended) else {
+        return Next::Nothing;
+    };
     let limits = DecompressLimits {
         output_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX,
         ..DecompressLimits::default()
     };
-    let rewritten = record_batch::rewrite_records(
-        batch.bytes,
-        batch_scratch,
-        &limits,
-        &mut work.out,
-        |record, new| masker.record(&record, new),
-    );
-    let fields = masker.fields;
-    *survivor = survivor.or(masker.survivor);
-    match rewritten {
-        Ok(rewritten) => {
-            if rewritten == Rewritten::Unchanged {
-                work.out.extend_from_slice(batch.bytes);
+    let begun = batch.and_then(|batch| {
+        let begun = Rewriting::begin(batch.bytes, &mut scratch.batch, &limits)?;
+        Ok((batch, begun))
+    });
+    match begun {
+        // A format that cannot be read, and so not masked; or it does not read strictly.
+        Err(_) => {
+            work.end_before_batch();
+            Next::Nothing
+        }
+        Ok((batch, None)) => {
+            work.end_batch(batch.bytes, &batch.header, 0, true);
+            Next::Passed
+        }
+        Ok((batch, Some(rewriting))) => {
+            let patches = plan.keeps_lengths();
+            if !patches && work.out.capacity() == 0 {
+                // Tokens are mostly longer than what they stand for.
+                let bytes = rest.len().saturating_add(rest.len() / 8);
+                work.out = scratch.spare.take(bytes);
             }
-            counts.masked_fields = counts.masked_fields.saturating_add(u64::from(fields));
-            work.delivered.masked_fields = work.delivered.masked_fields.saturating_add(fields);
-            work.delivered.last_offset = batch.header.last_offset();
-            work.delivered.records_count = work
-                .delivered
-                .records_count
-                .saturating_add(batch.header.record_count.max(0));
-        }
-        _ if before == 0 => {
-            work.error = Some(ErrorCode::CORRUPT_MESSAGE);
-            work.delivered.error = ErrorCode::CORRUPT_MESSAGE.0;
-        }
-        _ => {
-            work.out.truncate(before);
-            work.records.end = work.records.start.saturating_add(work.done);
+            work.begun = Some(Begun {
+                rewriting: if patches {
+                    rewriting.in_place()
+                } else {
+                    rewriting
+                },
+                header: batch.header,
+                batch_bytes: batch.bytes.len(),
+                fields: 0,
+            });
+            Next::Begun
         }
     }
+}
+
+/// What [`begin`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Begun,
+    Passed,
+    Nothing,
+}
+
+/// Masks records of the batch that is begun, as many as `left` allows, and ends it with the last.
+fn step_batch(
+    plan: &MaskPlan,
+    work: &mut Work,
+    rest: &mut [u8],
+    left: &mut usize,
+    scratch: &mut MaskScratch,
+    counts: &mut MaskCounts,
+) -> Option<&'static str> {
+    let mut begun = work.begun.take()?;
+    let batch = rest.get_mut(..begun.batch_bytes).unwrap_or_default();
+    let mut masker = Masker::new(plan, &mut scratch.record, counts, begun.fields);
+    let walked = begun.rewriting.step(
+        batch,
+        left,
+        &mut scratch.batch,
+        &mut work.out,
+        |record, new| {
+            let before = masker.fields;
+            let verdict = masker.record(&record, new);
+            // A token is as much work as some hundred bytes.
+            let tokens = masker.fields.saturating_sub(before) as usize;
+            (verdict, tokens.saturating_mul(MASK_TOKEN_COST_BYTES))
+        },
+    );
+    let (fields, survivor) = (masker.fields, masker.survivor);
+    let ended = match walked {
+        Ok(false) => {
+            begun.fields = fields;
+            work.begun = Some(begun);
+            return survivor;
+        }
+        Ok(true) => begun
+            .rewriting
+            .finish(batch, &mut scratch.batch, &mut work.out),
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(rewritten) => {
+            let lies = !matches!(rewritten, Rewritten::Replaced { .. });
+            work.end_batch(batch, &begun.header, fields, lies);
+            counts.masked_fields = counts.masked_fields.saturating_add(u64::from(fields));
+        }
+        Err(_) => work.end_before_batch(),
+    }
+    survivor
 }

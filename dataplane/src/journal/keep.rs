@@ -25,7 +25,7 @@ const SPENT_BYTES_MAX: usize = 64 * 1024;
 /// How often the journal's thread looks for rounds, while they come and after.
 const BUSY_POLL: Duration = Duration::from_millis(10);
 const IDLE_POLL: Duration = Duration::from_millis(100);
-/// Tiles that the disk is waited for at once before a segment is removed: rounds wait meanwhile.
+/// Tiles that the disk is waited for at once, for each segment that is to be removed: rounds wait meanwhile.
 const PRUNED_AT_ONCE: usize = 8;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// A checkpoint although nothing happened: a gap in time is then visible.
@@ -209,7 +209,12 @@ impl Keeper {
                         continue;
                     }
                 }
-                Ok(Work::Opened(ahead)) => self.ahead = ahead,
+                Ok(Work::Opened(ahead)) => {
+                    self.ahead = ahead;
+                    if let Some(ahead) = &mut self.ahead {
+                        ahead.opened().map_err(disk)?;
+                    }
+                }
                 Ok(Work::Seal { segment, end_leaf }) => {
                     segment.seal()?;
                     sealed_end = Some(end_leaf);
@@ -239,10 +244,12 @@ impl Keeper {
                     sealed_end = None;
                 }
             }
-            if let Some(pruning) = &mut self.pruning
-                && pruning.step(PRUNED_AT_ONCE)?.is_some()
-            {
-                self.pruning = None;
+            if let Some(pruning) = &mut self.pruning {
+                // The more of them wait, the more of their tiles: a disk that is slow holds clients back, and is not filled.
+                let tiles = PRUNED_AT_ONCE.saturating_mul(pruning.segments_count());
+                if pruning.step(tiles)?.is_some() {
+                    self.pruning = None;
+                }
             }
             if draining && self.work.is_empty() {
                 return self.close(all_given, ticket);

@@ -17,7 +17,7 @@ use memmap2::{Advice, MmapRaw};
 /// to the disk in vain.
 const AHEAD_BYTES_MIN: usize = 128 * 1024;
 const AHEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// This part of what was stored between two syncs stands ready: an eighth of a second of it.
+/// This part of what was stored between two syncs stands ready: with a sync each second, an eighth of a second of it.
 const AHEAD_PART: usize = 8;
 /// How many become ready at once. A call must be short: it may run on the shard's own CPU.
 const STEP_BYTES: usize = 32 * 1024;
@@ -43,7 +43,8 @@ pub(super) struct Ahead {
 }
 
 impl Mapped {
-    /// Maps all of `file`, which keeps its length as long as anything is stored; its first pages are ready.
+    /// Maps all of `file`, which keeps its length as long as anything is stored. Its first pages are ready, where they stay so
+    /// without a word; elsewhere from [`Ahead::opened`] on.
     pub(super) fn new(file: &File) -> io::Result<(Self, Ahead)> {
         let shared = Arc::new(Shared {
             map: MmapRaw::map_raw(file)?,
@@ -56,6 +57,8 @@ impl Mapped {
             in_place: writes_in_place(file)?,
         };
         ahead.passed(0)?;
+        // It may be long until it is opened.
+        ahead.syncing();
         Ok((Self(shared), ahead))
     }
 
@@ -104,6 +107,14 @@ impl Ahead {
         self.make_ready(ready)
     }
 
+    /// When the file is in use from here on: its pages may have been written to the disk since they were made ready.
+    ///
+    /// # Errors
+    /// As [`Self::passed`].
+    pub(super) fn opened(&mut self) -> io::Result<()> {
+        self.make_ready(self.passed)
+    }
+
     /// Before a sync, which takes pages for written, so that the next store in each of them faults. Where that may need room on
     /// the disk, what was not stored in yet counts as not ready until [`Self::synced`].
     pub(super) fn syncing(&mut self) {
@@ -119,6 +130,9 @@ impl Ahead {
     /// As [`Self::passed`].
     pub(super) fn synced(&mut self, recent_bytes: usize) -> io::Result<()> {
         self.ahead_bytes = (recent_bytes / AHEAD_PART).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+        let wanted = self.passed.saturating_add(self.ahead_bytes);
+        // What is behind that is not made ready again.
+        self.shared.ready.fetch_min(wanted, Ordering::AcqRel);
         self.make_ready(self.passed)
     }
 
@@ -137,7 +151,7 @@ impl Ahead {
 }
 
 /// Whether the file system of `file` puts a page that was written before back where it was, so that a fault on it needs no
-/// room. Of those that are not known it is not assumed.
+/// room. Of those that are not known it is not assumed, nor of those that share blocks between files, as XFS may.
 fn writes_in_place(file: &File) -> io::Result<bool> {
     let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `found` has room for what the call fills in, and the descriptor is open as long as `file` is borrowed.
@@ -146,7 +160,7 @@ fn writes_in_place(file: &File) -> io::Result<bool> {
     }
     // SAFETY: the call succeeded, and so has filled it in.
     let kind = unsafe { found.assume_init() }.f_type;
-    Ok(kind == libc::EXT4_SUPER_MAGIC || kind == libc::XFS_SUPER_MAGIC)
+    Ok(kind == libc::EXT4_SUPER_MAGIC)
 }
 
 #[cfg(test)]

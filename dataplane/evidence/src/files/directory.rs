@@ -81,11 +81,15 @@ impl TileSink for LogDirectory {
     /// Survives the death of the process. Power loss is what segments are for, until they are pruned.
     fn put(&mut self, id: TileId, bytes: &[u8]) -> Result<(), Error> {
         let path = self.tile_path(id);
-        // Looked for first: to make what is there already is much dearer, and 256 tiles share a directory.
-        if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
-            fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
+        // What is there already stays: it may survive power loss, which another copy of it does not yet.
+        let mut there = Vec::new();
+        if !(read_bounded(&path, bytes.len() as u64, &mut there)? && there == bytes) {
+            // Looked for first: to make what is there already is much dearer, and 256 tiles share a directory.
+            if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
+                fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
+            }
+            replace(&path, bytes, Durability::Written)?;
         }
-        replace(&path, bytes, Durability::Written)?;
         let partials = self.partials_path(id);
         if id.is_full() && partials.is_dir() {
             // They may be all that is left of leaves whose segment is gone.

@@ -1,6 +1,5 @@
 //! Removing segments that the tree has made superfluous.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -11,17 +10,21 @@ use crate::limits::{TILE_HEIGHT, TILE_WIDTH};
 use crate::tile::{TileId, TileKind};
 
 /// Segments on their way out: before they go, every tile that holds something of them is made to survive power loss, which
-/// for hundreds of tiles takes the disk a second. So it goes by steps, with other work between them.
+/// for hundreds of tiles takes the disk a second. So it goes by steps, between which the log goes on.
 #[derive(Debug)]
 pub struct Pruning {
     directory: LogDirectory,
     tiles: std::vec::IntoIter<TileId>,
-    /// Where the names of those tiles are.
-    parents: BTreeSet<PathBuf>,
     segments: Vec<u64>,
 }
 
 impl Pruning {
+    /// How many segments are to go.
+    #[must_use]
+    pub fn segments_count(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Of these segments, which end before leaf `signed`; a checkpoint of that size is published.
     pub(super) fn new(directory: &LogDirectory, segments: Vec<u64>, signed: u64) -> Self {
         let first = segments.first().copied().unwrap_or(signed);
@@ -29,7 +32,6 @@ impl Pruning {
         Self {
             directory: directory.clone(),
             tiles: tiles.into_iter(),
-            parents: BTreeSet::new(),
             segments,
         }
     }
@@ -37,18 +39,26 @@ impl Pruning {
     /// Makes up to `tiles_max` tiles survive power loss. With none left, removes the segments and returns how many those were.
     ///
     /// # Errors
-    /// [`Error::OperatorFile`].
+    /// [`Error::OperatorFile`]; [`Error::StoredTileMissing`], and the segments stay.
     pub fn step(&mut self, tiles_max: usize) -> Result<Option<usize>, Error> {
+        let mut parents: Vec<PathBuf> = Vec::new();
         for id in self.tiles.by_ref().take(tiles_max) {
-            // One that is partial may be gone; then the full one is in its place, and survives (see `LogDirectory::put`).
-            let parent = self.directory.sync_tile(id)?;
-            self.parents.extend(parent);
+            match self.directory.sync_tile(id)? {
+                Some(parent) if !parents.contains(&parent) => parents.push(parent),
+                Some(_) => {}
+                // The full one has taken its place, and survives (see `LogDirectory::put`).
+                None if !id.is_full() => {}
+                None => {
+                    let path = id.to_string();
+                    return Err(Error::StoredTileMissing { path });
+                }
+            }
+        }
+        for parent in parents {
+            sync_path(&parent)?;
         }
         if self.tiles.len() > 0 {
             return Ok(None);
-        }
-        for parent in std::mem::take(&mut self.parents) {
-            sync_path(&parent)?;
         }
         let segments = std::mem::take(&mut self.segments);
         for first in &segments {

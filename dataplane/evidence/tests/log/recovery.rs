@@ -203,6 +203,71 @@ fn pruned_segments_are_not_missed_and_the_log_goes_on() {
 }
 
 #[test]
+fn a_pruning_goes_on_when_a_partial_tile_that_it_has_seen_becomes_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    let mut writer = writer.with_segment_bytes(4 * 1024);
+    append(&mut writer, 0..700);
+    writer.sign_checkpoint(5).unwrap();
+    let mut pruning = writer.prune_segments().unwrap().unwrap();
+    // All but the last: that is of level 1.
+    for _ in 0..2 * 700_usize.div_ceil(256) {
+        assert_eq!(pruning.step(1).unwrap(), None);
+    }
+    let partials = dir.path().join("log/tile/0/002.p");
+    assert!(partials.is_dir());
+    append(&mut writer, 700..800);
+    assert!(!partials.exists());
+    assert!(pruning.step(1).unwrap().is_some());
+}
+
+#[test]
+fn a_segment_stays_when_a_tile_of_it_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    let mut writer = writer.with_segment_bytes(4 * 1024);
+    append(&mut writer, 0..700);
+    writer.sign_checkpoint(5).unwrap();
+    let segments = || LogDirectory::new(dir.path()).segments().unwrap();
+    let before = segments();
+    fs::remove_file(dir.path().join("log/tile/entries/000")).unwrap();
+    let mut pruning = writer.prune_segments().unwrap().unwrap();
+    assert!(matches!(
+        pruning.step(1_000),
+        Err(Error::StoredTileMissing { .. })
+    ));
+    assert_eq!(segments(), before);
+}
+
+#[test]
+fn a_tile_that_is_there_already_is_not_written_again() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(dir.path());
+    append(&mut writer, 0..600);
+    writer.sign_checkpoint(5).unwrap();
+    let inode = |path: &str| {
+        fs::metadata(dir.path().join("log/tile").join(path))
+            .unwrap()
+            .ino()
+    };
+    let paths = ["0/000", "entries/001", "1/000.p/2"];
+    let before = paths.map(inode);
+    append(&mut writer, 600..610);
+    writer.sign_checkpoint(6).unwrap();
+    assert_eq!(paths.map(inode), before);
+    drop(writer);
+    // Another run takes up what was not signed, and comes to the same tiles.
+    let (mut writer, _) = open(dir.path());
+    append(&mut writer, 610..620);
+    drop(writer);
+    let (mut writer, recovery) = open(dir.path());
+    assert_eq!(recovery.replayed_count, 10);
+    writer.sign_checkpoint(7).unwrap();
+    assert_eq!(paths.map(inode), before);
+}
+
+#[test]
 fn a_crash_between_history_and_checkpoint_is_healed() {
     let dir = tempfile::tempdir().unwrap();
     build(dir.path(), 300, 100, 64 * 1024);

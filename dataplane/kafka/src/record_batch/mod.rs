@@ -6,12 +6,14 @@
 
 mod records;
 mod rewrite;
+mod rewriting;
 
 pub use records::{Header, Headers, Record, Records};
 pub use rewrite::{
     NewHeaders, NewParts, PartVerdict, RecordVerdict, RecordView, Rewritten, Scratch,
     rewrite_records,
 };
+pub use rewriting::Rewriting;
 
 use crate::BatchError;
 use crate::codec::{Codec, Contexts, DecompressLimits};

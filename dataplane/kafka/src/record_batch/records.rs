@@ -57,6 +57,15 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// The same walk from where it was left: `seen` records end at `at`.
+    pub(super) fn resume(plain: &'a [u8], record_count: i32, at: usize, seen: usize) -> Self {
+        Self {
+            reader: Reader::new(plain, at),
+            seen,
+            ..Self::new(plain, record_count)
+        }
+    }
+
     fn end(&mut self) -> Option<Result<Record, BatchError>> {
         self.state = State::Ended;
         if usize::try_from(self.announced) == Ok(self.seen) && self.reader.remaining() == 0 {

@@ -229,10 +229,14 @@ pub(crate) fn answer(
         (response.session_id_at, rewrite, masks, seen)
     };
     if !masks.is_empty() {
+        if let Some(at) = session_id_at {
+            clear_session_id(frame, at);
+        }
         return Ok(FetchStep::Mask(Box::new(MaskJob::new(
             ask.snapshot(),
             pending,
             correlation_id,
+            !rewrite,
             masks,
             seen,
         ))));

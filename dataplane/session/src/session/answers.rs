@@ -12,7 +12,7 @@ use crate::forward::{Permits, Unreceipted};
 use crate::in_flight::{InFlight, InFlightState};
 use crate::outbox::{Outbox, Piece};
 use crate::record::{DenialId, RequestRef};
-use crate::transform::{MaskJob, MaskScratch};
+use crate::transform::{MaskJob, MaskScratch, Masked};
 
 /// What a broker's frame needs next.
 #[derive(Debug)]
@@ -27,13 +27,15 @@ pub enum BrokerStep {
 #[derive(Debug)]
 pub struct Masking {
     job: Box<MaskJob>,
+    /// Where the answer lies.
+    in_place: Piece,
     request: RequestRef,
     durability: Durability,
 }
 
 impl Masking {
-    /// Masks up to about `budget` bytes of `frame`; says whether all is done.
-    pub fn step(&mut self, frame: &[u8], budget: usize, scratch: &mut MaskScratch) -> bool {
+    /// Masks up to about `budget` bytes of `frame`, in part where they lie; says whether all is done.
+    pub fn step(&mut self, frame: &mut [u8], budget: usize, scratch: &mut MaskScratch) -> bool {
         self.job.step(frame, budget, scratch)
     }
 
@@ -121,6 +123,7 @@ impl Session {
                         .denied(out, request, &refusals);
                         return Ok(BrokerStep::Mask(Masking {
                             job,
+                            in_place,
                             request,
                             durability,
                         }));
@@ -172,10 +175,11 @@ impl Session {
     ) -> Result<(), Close> {
         let Masking {
             job,
+            in_place,
             request,
             durability,
         } = masking;
-        let (bytes, delivered, counts) = job.finish(frame, scratch)?;
+        let (masked, delivered, counts) = job.finish(frame, scratch)?;
         out.counts.masked_fields = out
             .counts
             .masked_fields
@@ -190,7 +194,10 @@ impl Session {
         out.push(Unreceipted {
             api_key: request.api_key,
             permits: Permits::Answer,
-            piece: Piece::Owned(bytes),
+            piece: match masked {
+                Masked::InPlace => in_place,
+                Masked::Rewritten(bytes) => Piece::Owned(bytes),
+            },
         });
         Ok(())
     }

@@ -134,6 +134,31 @@ fn a_turn_of_masking_ends_by_what_was_really_done_and_not_by_what_came_compresse
 }
 
 #[test]
+fn a_large_batch_yields_between_its_records() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let mut rig = Rig::authenticated("reader");
+        rig.client(frames::request(12, 3, &fetch(&[("masked", vec![(0, 0)])])))
+            .only_forwarded();
+        let value = padded(10_000);
+        let values: Vec<&[u8]> = (0..400).map(|_| &value[..]).collect();
+        let large = BatchSpec {
+            codec,
+            ..BatchSpec::default()
+        }
+        .of(&values);
+        let answer = [("masked", vec![(0, large)])];
+        let frame = frames::response::<FetchRequest>(12, 3, &fetched(&answer));
+        let round = rig.broker_stepping(frame, 100_000);
+        assert_eq!((round.closed, round.answers.len()), (None, 1));
+        assert!(
+            round.masking_turns >= 40,
+            "{codec:?}: {} turns",
+            round.masking_turns
+        );
+    }
+}
+
+#[test]
 fn many_small_partitions_are_masked_in_little_memory() {
     const PARTITIONS: i32 = 1_000;
     let mut rig = Rig::authenticated("reader");
