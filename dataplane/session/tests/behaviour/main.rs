@@ -15,6 +15,7 @@ mod masking_untouched;
 mod metadata;
 mod order;
 mod produce;
+mod produce_batches;
 mod producer_ids;
 mod protected;
 mod quotas;
