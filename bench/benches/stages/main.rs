@@ -72,7 +72,13 @@ fn main() {
         "masking: 1 KiB of JSON, 40 scalars, 4 fields",
         &mut masking::value,
     );
-    for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
+    for codec in [
+        Codec::None,
+        Codec::Gzip,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ] {
         bench(
             &format!(
                 "masking: a batch of 100 such documents, all different, {}",

@@ -36,12 +36,12 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
     );
     let mut copy = Vec::new();
     let mut buffers = simd_json::Buffers::default();
-    table
-        .ours("mask_value", move || {
-            out.clear();
-            mask_value(&plan, &value, &mut scratch, &mut out).unwrap();
-            out.len() as u64
-        })
+    let table = table.ours("mask_value", move || {
+        out.clear();
+        mask_value(&plan, &value, &mut scratch, &mut out).unwrap();
+        out.len() as u64
+    });
+    shapes(table)
         .ours(
             "mask_value, validate and find only: no field is there",
             move || {
@@ -64,14 +64,47 @@ pub(crate) fn value(table: Table<'static>) -> Table<'static> {
         })
 }
 
+/// The other tokens. Of the fields all but the address are strings of digits; it gets an opaque token where digits are asked
+/// for.
+fn shapes(table: Table<'static>) -> Table<'static> {
+    let rows = [
+        (
+            "mask_value, e-mail addresses",
+            TokenShape::Email,
+            TokenLength::Own,
+        ),
+        ("mask_value, digits", TokenShape::Digits, TokenLength::Own),
+        (
+            "mask_value, of the same length",
+            TokenShape::Opaque,
+            TokenLength::Same,
+        ),
+    ];
+    rows.into_iter().fold(table, |table, (row, shape, length)| {
+        let value = document().into_bytes();
+        let plan = plan_of(FIELDS, shape, length);
+        let (mut scratch, mut out) = (Scratch::new(), Vec::new());
+        table.ours(row, move || {
+            out.clear();
+            let masked = mask_value(&plan, &value, &mut scratch, &mut out);
+            assert_eq!(masked, Ok(Masked::Changed { fields: 4 }));
+            out.len() as u64
+        })
+    })
+}
+
 pub(crate) fn plan(fields: [&str; 3]) -> MaskPlan {
+    plan_of(fields, TokenShape::Opaque, TokenLength::Own)
+}
+
+fn plan_of(fields: [&str; 3], shape: TokenShape, length: TokenLength) -> MaskPlan {
     let mut keys = KeyRing::new();
     keys.insert("customers", DomainKey::derive(&[7; 32], "customers", 1))
         .unwrap();
     let rules = fields.map(|path| MaskRule {
         target: Target::Value(path),
-        shape: TokenShape::Opaque,
-        length: TokenLength::Own,
+        shape,
+        length,
         domain: "customers",
     });
     MaskPlan::compile(&rules, &keys).unwrap()
