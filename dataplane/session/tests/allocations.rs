@@ -1,8 +1,11 @@
 //! Carrying on costs no allocation: none for a record, none for a frame of Produce or Fetch, once a session has seen its topics.
+//! Masking costs a few for a frame, and none for a record but for the one in 256 that is checked.
 
 mod support;
 
-use sluice_session::{BrokerStep, Outbox};
+use kafka_protocol::messages::FetchRequest;
+use sluice_kafka::codec::Codec;
+use sluice_session::{BrokerStep, MaskScratch, Outbox, limits};
 
 use support::Rig;
 use support::batch::BatchSpec;
@@ -94,5 +97,106 @@ fn a_fetch_in_the_clear_allocates_nothing_however_many_records_and_partitions() 
                 "version {version}"
             );
         }
+    }
+}
+
+/// Allocations of one masked Fetch of one partition, by what was done: the request, the start of the answer, its masking, its
+/// end.
+fn masked_allocations(records_count: usize, codec: Codec) -> [u64; 4] {
+    let values: Vec<String> = (0..records_count)
+        .map(|number| format!(r#"{{"id":{number},"email":"ada.{number}@example.com"}}"#))
+        .collect();
+    let values: Vec<&[u8]> = values.iter().map(String::as_bytes).collect();
+    let batch = BatchSpec {
+        codec,
+        ..BatchSpec::default()
+    }
+    .of(&values);
+    let asked = fetch(&[("masked", vec![(0, 0)])]);
+    let mut rig = Rig::authenticated("reader");
+    let (mut scratch, mut out) = (MaskScratch::default(), Outbox::default());
+    let mut counted = [0; 4];
+    for id in 0..4 {
+        let mut request = frames::request(12, id, &asked);
+        let answer = fetched(&[("masked", vec![(0, batch.clone())])]);
+        let mut answer = frames::response::<FetchRequest>(12, id, &answer);
+        let environment = rig.world.environment();
+        let session = &mut rig.session;
+        let mut started = None;
+        let request = allocation_counter::measure(|| {
+            session
+                .client_frame(&environment, 0, &mut request, &mut out)
+                .unwrap();
+            session.release(&mut out).unwrap();
+            out.clear();
+        });
+        let start = allocation_counter::measure(|| {
+            started = Some(session.broker_frame(&environment, 0, &mut answer, &mut out));
+        });
+        let Some(Ok(BrokerStep::Mask(mut job))) = started else {
+            panic!("not masked: {started:?}");
+        };
+        let mask = allocation_counter::measure(|| {
+            while !job.step(&answer, limits::MASK_STEP_BYTES, &mut scratch) {}
+        });
+        let end = allocation_counter::measure(|| {
+            session
+                .masked(&environment, job, &answer, &mut scratch, &mut out)
+                .unwrap();
+            session.release(&mut out).unwrap();
+            assert_eq!(out.pieces().len(), 1, "answered");
+            scratch.give_back(&mut out);
+            out.clear();
+        });
+        // The last one counts: the first few make what is made once.
+        counted = [request, start, mask, end].map(|measured| measured.count_total);
+    }
+    counted
+}
+
+/// Lists that a masked answer takes along and that are not kept for the next request: permits, what is asked, what is awaited.
+const REQUEST: u64 = 3;
+/// The list of masked topics, and the job itself.
+const START: u64 = 2;
+/// The list of partitions, the buffer of the partition's records, and its growth: tokens are longer than what they stand for.
+const MASK: u64 = 3;
+/// For each value that is parsed again: the parser, and the self-check's lists of fields and paths.
+const SELF_CHECK: u64 = 6;
+/// The answer; what is merged: its entries, and of the broker's answer topics, partitions and their places (5), and the length
+/// of the records; the list of what is delivered.
+const END: u64 = 9;
+
+/// One value in 256 is parsed again, the first one of each answer always.
+fn self_checks(records_count: usize) -> u64 {
+    records_count.div_ceil(256) as u64
+}
+
+#[test]
+fn a_masked_fetch_allocates_for_the_frame_and_for_no_record_that_is_not_checked() {
+    for codec in [Codec::None, Codec::Zstd] {
+        for records_count in [10, 256, 257, 1_000] {
+            let mask = MASK + SELF_CHECK * self_checks(records_count);
+            assert_eq!(
+                masked_allocations(records_count, codec),
+                [REQUEST, START, mask, END],
+                "{records_count} records, {codec:?}"
+            );
+        }
+    }
+}
+
+/// These codecs make their tables anew: gzip for each batch, snappy and lz4 for each block of 64 KiB.
+#[test]
+fn the_other_codecs_allocate_for_batches_and_blocks_and_for_no_record() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4] {
+        let masked = |records_count| {
+            let [request, start, mask, end] = masked_allocations(records_count, codec);
+            assert_eq!((request, start, end), (REQUEST, START, END), "{codec:?}");
+            mask - SELF_CHECK * self_checks(records_count)
+        };
+        let (few, many) = (masked(10), masked(1_000));
+        assert!(few <= MASK + 4, "{few}, {codec:?}");
+        // Of the thousand records two blocks are made, and their buffer grows once more.
+        assert!(many <= few + 2, "{many} instead of {few}, {codec:?}");
     }
 }
