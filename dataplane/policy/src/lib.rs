@@ -54,6 +54,8 @@ mod operation;
 mod patterns;
 mod policy_set;
 mod principal;
+#[cfg(test)]
+mod reads;
 mod resolve;
 mod resource;
 mod role;

@@ -1,4 +1,4 @@
-//! Randomness for tests: small, seeded, printed.
+//! For tests: randomness, small, seeded, printed; and a count of what tables are asked.
 
 /// A xorshift generator.
 #[derive(Debug)]
@@ -31,4 +31,20 @@ impl Random {
             .map(|_| *self.pick(&['a', 'b', 'c']))
             .collect()
     }
+}
+
+thread_local! {
+    static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Notes that a number of a row of tables is read.
+pub(crate) fn read() {
+    READS.set(READS.get() + 1);
+}
+
+/// How many numbers of rows `act` reads.
+pub(crate) fn reads(act: impl FnOnce()) -> u64 {
+    let before = READS.get();
+    act();
+    READS.get() - before
 }
