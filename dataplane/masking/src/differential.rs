@@ -250,7 +250,7 @@ fn agrees_with_its_twin_and_two_parsers_on_random_documents() {
     ring.insert("odd", keys[1].clone()).unwrap();
     // The portable walk; the others must agree with it.
     let mut scratch = Scratch::with_isa(None);
-    let mut scans: Vec<Scratch> = Isa::available()
+    let mut scans: Vec<Scratch> = Isa::tested()
         .map(|isa| Scratch::with_isa(Some(isa)))
         .collect();
     let mut self_check = SelfCheck::new();
@@ -441,7 +441,7 @@ fn scans_agree_with_the_portable_walk_wherever_blocks_and_windows_end() {
     });
     let plan = MaskPlan::compile(&rules, &ring).unwrap();
     let mut portable = Scratch::with_isa(None);
-    let mut scans: Vec<Scratch> = Isa::available()
+    let mut scans: Vec<Scratch> = Isa::tested()
         .map(|isa| Scratch::with_isa(Some(isa)))
         .collect();
     let mut compare = |text: &[u8]| {

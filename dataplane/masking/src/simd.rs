@@ -45,6 +45,28 @@ impl Isa {
     }
 }
 
+#[cfg(test)]
+impl Isa {
+    /// Those that tests can compare with the portable walk. Where there is none they compare nothing, and say so.
+    pub(crate) fn tested() -> impl Iterator<Item = Isa> {
+        let found: Vec<Isa> = Self::available().collect();
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(
+            found.is_empty(),
+            !is_x86_feature_detected!("avx2"),
+            "AVX2 is there and not used, or the other way round: {found:?}"
+        );
+        if found.is_empty() {
+            use std::io::Write;
+            // Not by a macro, whose output is kept from view while a test passes.
+            let said = std::io::stderr()
+                .write_all(b"NOT TESTED: the masking scans, for this processor has no AVX2\n");
+            said.expect("stderr is open");
+        }
+        found.into_iter()
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn detect() -> (bool, bool) {
     let avx2 = is_x86_feature_detected!("avx2")
