@@ -137,7 +137,7 @@ fn masked_allocations(records_count: usize, codec: Codec) -> [u64; 4] {
             panic!("not masked: {started:?}");
         };
         let mask = allocation_counter::measure(|| {
-            while !job.step(&answer, limits::MASK_STEP_BYTES, &mut scratch) {}
+            while !job.step(&mut answer, limits::MASK_STEP_BYTES, &mut scratch) {}
         });
         let end = allocation_counter::measure(|| {
             session
@@ -154,8 +154,8 @@ fn masked_allocations(records_count: usize, codec: Codec) -> [u64; 4] {
     counted
 }
 
-/// Lists that a masked answer takes along and that are not kept for the next request: permits, what is asked, what is awaited.
-const REQUEST: u64 = 3;
+/// The list of what is awaited, which a masked answer takes along.
+const REQUEST: u64 = 1;
 /// The list of masked topics, and the job itself.
 const START: u64 = 2;
 /// The list of partitions, the buffer of the partition's records, and its growth: tokens are longer than what they stand for.

@@ -53,7 +53,7 @@ fn a_value_of_100_mb_is_withheld_within_bounded_memory_and_the_rest_of_its_batch
         let Ok(BrokerStep::Mask(mut job)) = step else {
             panic!("not masked: {step:?}");
         };
-        while !job.step(&frame, limits::MASK_STEP_BYTES, &mut scratch) {}
+        while !job.step(&mut frame, limits::MASK_STEP_BYTES, &mut scratch) {}
         session
             .masked(&environment, job, &frame, &mut scratch, &mut out)
             .unwrap();

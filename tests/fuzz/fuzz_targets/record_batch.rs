@@ -6,8 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use sluice_fuzz::sealed;
 use sluice_kafka::codec::{Codec, Contexts, DecompressLimits};
 use sluice_kafka::record_batch::{
-    Batch, BatchHeader, Header, Headers, PartVerdict, Record, RecordVerdict, Records, Rewritten,
-    Scratch, batches, rewrite_records,
+    Batch, BatchHeader, Header, Headers, NewParts, PartVerdict, Record, RecordVerdict, RecordView,
+    Records, Rewriting, Rewritten, Scratch, batches, rewrite_records,
 };
 
 const LIMITS: DecompressLimits = DecompressLimits {
@@ -134,35 +134,12 @@ fn rewrite(bytes: &[u8]) {
         &LIMITS,
         &mut out,
         |record, new| {
-            assert_eq!((&new.key[..], &new.value[..]), (&b""[..], &b""[..]));
-            let part = |new: &mut Vec<u8>, replacement: Option<Vec<u8>>| match replacement {
-                Some(replacement) => {
-                    new.extend_from_slice(&replacement);
-                    PartVerdict::Replace
-                }
-                None => {
-                    new.extend_from_slice(b"dropped");
-                    PartVerdict::Keep
-                }
-            };
-            let verdict = RecordVerdict {
-                key: part(&mut new.key, replacement(record.ordinal + 1, record.key)),
-                value: part(&mut new.value, replacement(record.ordinal, record.value)),
-                headers: match record.ordinal % 3 {
-                    0 => PartVerdict::Replace,
-                    _ => PartVerdict::Keep,
-                },
-            };
-            for header in record.headers() {
-                new.headers.push(Header {
-                    value: header.value.map(|_| &b"new"[..]),
-                    ..header
-                });
-            }
+            let verdict = replace(record, new);
             replaced_count += usize::from(verdict != RecordVerdict::default());
             verdict
         },
     );
+    in_steps(bytes, out.get(6..).unwrap_or_default(), &rewritten);
     match rewritten {
         Err(_) => assert_eq!(out, b"before"),
         Ok(Rewritten::Unchanged) => {
@@ -171,6 +148,7 @@ fn rewrite(bytes: &[u8]) {
             let empty = batch.header.record_count == 0;
             assert!(batch.header.is_control() || empty || records(&batch).is_some());
         }
+        Ok(Rewritten::Patched { .. }) => unreachable!("the batch may not be changed"),
         Ok(Rewritten::Replaced { records_count }) => {
             assert_eq!(records_count, replaced_count);
             let mut expected = records(&batch.expect("what was read")).expect("what was read");
@@ -201,7 +179,76 @@ fn rewrite(bytes: &[u8]) {
     }
 }
 
-/// Longer values, shorter ones, and one for a tombstone.
+fn replace(record: RecordView<'_>, new: &mut NewParts) -> RecordVerdict {
+    assert_eq!((&new.key[..], &new.value[..]), (&b""[..], &b""[..]));
+    let part = |new: &mut Vec<u8>, replacement: Option<Vec<u8>>| match replacement {
+        Some(replacement) => {
+            new.extend_from_slice(&replacement);
+            PartVerdict::Replace
+        }
+        None => {
+            new.extend_from_slice(b"dropped");
+            PartVerdict::Keep
+        }
+    };
+    for header in record.headers() {
+        new.headers.push(Header {
+            value: header.value.map(|_| &b"new"[..]),
+            ..header
+        });
+    }
+    RecordVerdict {
+        key: part(&mut new.key, replacement(record.ordinal + 1, record.key)),
+        value: part(&mut new.value, replacement(record.ordinal, record.value)),
+        headers: match record.ordinal % 3 {
+            0 => PartVerdict::Replace,
+            _ => PartVerdict::Keep,
+        },
+    }
+}
+
+/// Record by record, and in place as far as that goes, a batch becomes the same.
+fn in_steps(bytes: &[u8], at_once: &[u8], expected: &Result<Rewritten, sluice_kafka::BatchError>) {
+    let (mut batch, mut scratch, mut out) = (bytes.to_vec(), Scratch::default(), Vec::new());
+    let rewritten = Rewriting::begin(&batch, &mut scratch, &LIMITS).and_then(|rewriting| {
+        let Some(rewriting) = rewriting else {
+            return Ok(Rewritten::Unchanged);
+        };
+        let mut rewriting = rewriting.in_place();
+        // Somebody else has the scratch memory between two steps.
+        let mut show = |record: RecordView<'_>, new: &mut NewParts| (replace(record, new), 0);
+        while !rewriting.step(
+            &mut batch,
+            &mut 1,
+            &mut Scratch::default(),
+            &mut out,
+            &mut show,
+        )? {}
+        rewriting.finish(&mut batch, &mut scratch, &mut out)
+    });
+    match (&rewritten, expected) {
+        (Ok(Rewritten::Replaced { .. }), Ok(_)) => {
+            assert_eq!(rewritten, *expected);
+            let records = |batch| records(&Batch::parse(batch).expect("its own batch"));
+            assert_eq!(records(&out), records(at_once));
+        }
+        (
+            Ok(Rewritten::Patched { records_count }),
+            Ok(Rewritten::Replaced {
+                records_count: copied,
+            }),
+        ) => {
+            assert_eq!((records_count, &batch[..]), (copied, at_once));
+            assert!(out.is_empty());
+        }
+        _ => {
+            assert_eq!(rewritten, *expected);
+            assert!(out.is_empty());
+        }
+    }
+}
+
+/// Longer values, shorter ones, some as long, and one for a tombstone.
 fn replacement(ordinal: usize, value: Option<&[u8]>) -> Option<Vec<u8>> {
     match (ordinal % 4, value) {
         (0, Some(value)) => Some(
@@ -214,6 +261,7 @@ fn replacement(ordinal: usize, value: Option<&[u8]>) -> Option<Vec<u8>> {
         ),
         (1, Some(value)) => Some(value[..value.len() / 2].to_vec()),
         (2, None) => Some(b"{}".to_vec()),
+        (3, Some(value)) => Some(value.iter().map(|byte| !byte).collect()),
         _ => None,
     }
 }

@@ -98,6 +98,7 @@ impl Session {
             start: at,
             end: at.saturating_add(frame.len()),
         };
+        let mut masking = None;
         let piece = match state {
             InFlightState::Answered { .. } => {
                 return Err(Close::BrokerMalformed("an answer out of order".into()));
@@ -112,21 +113,8 @@ impl Session {
                     fetch::FetchStep::AsItIs => in_place,
                     fetch::FetchStep::Rewritten(bytes) => Piece::Owned(bytes),
                     fetch::FetchStep::Mask(job) => {
-                        let refusals = ask.refusals;
-                        scribe(
-                            self.id,
-                            &self.client_id,
-                            &self.peer,
-                            Some(identity),
-                            environment,
-                        )
-                        .denied(out, request, &refusals);
-                        return Ok(BrokerStep::Mask(Masking {
-                            job,
-                            in_place,
-                            request,
-                            durability,
-                        }));
+                        masking = Some(job);
+                        in_place
                     }
                 }
             }
@@ -148,17 +136,28 @@ impl Session {
             environment,
         );
         scribe.denied(out, request, &refusals);
-        scribe.outcome(out, request, &delivered, durability);
-        out.push(Unreceipted {
-            api_key: request.api_key,
-            permits: Permits::Answer,
-            piece,
-        });
+        let step = match masking {
+            Some(job) => BrokerStep::Mask(Masking {
+                job,
+                in_place: piece,
+                request,
+                durability,
+            }),
+            None => {
+                scribe.outcome(out, request, &delivered, durability);
+                out.push(Unreceipted {
+                    api_key: request.api_key,
+                    permits: Permits::Answer,
+                    piece,
+                });
+                BrokerStep::Done
+            }
+        };
         let pools = &mut self.memory.pools;
         pools.asked.give_back(asked);
         pools.delivered.give_back(delivered);
         pools.permits.give_back(permits);
-        Ok(BrokerStep::Done)
+        Ok(step)
     }
 
     /// Takes a finished masking job with the frame that it masked.
