@@ -1,0 +1,180 @@
+//! A whole gateway with one shard, between real sockets: who does not read holds nobody up but itself, and costs no more
+//! memory than the way is long. Nothing sleeps to synchronise; a watchdog ends a test that hangs.
+
+mod support;
+#[path = "support/world.rs"]
+mod world;
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kafka_protocol::messages::{ApiKey, FetchRequest, ProduceRequest};
+use sluice_dataplane::config::GatewayConfig;
+
+use support::{Watchdog, pattern};
+use world::batch::BatchSpec;
+use world::{FETCH_VERSION, PRODUCE_VERSION, World, correlated, frames};
+
+const MIB: usize = 1 << 20;
+
+/// One gateway at a time: they share two cores and the names of their threads.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// On a CPU that this process may use.
+fn on_one_shard(config: &mut GatewayConfig) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let cpus = status.split_once("Cpus_allowed_list:").unwrap().1.trim();
+    let end = cpus.find(|end: char| !end.is_ascii_digit());
+    config.shard_cpus = vec![cpus[..end.unwrap_or(cpus.len())].parse().unwrap()];
+}
+
+/// An answer to a Fetch of `orders` with a batch for each of these values.
+fn fetched(values: &[Vec<u8>]) -> Vec<u8> {
+    let batches = values.iter().zip(0..).map(|(value, base_offset)| {
+        let spec = BatchSpec {
+            base_offset,
+            ..BatchSpec::default()
+        };
+        spec.of(&[value])
+    });
+    let records = batches.collect::<Vec<_>>().concat();
+    let answer = frames::fetched(&[("orders", vec![(0, records)])]);
+    frames::response::<FetchRequest>(FETCH_VERSION, 0, &answer)
+}
+
+fn fetch(correlation_id: i32) -> Vec<u8> {
+    let request = frames::fetch(&[("orders", vec![(0, 0)])]);
+    frames::request(FETCH_VERSION, correlation_id, &request)
+}
+
+fn produce(correlation_id: i32) -> Vec<u8> {
+    let records = BatchSpec::default().of(&[&b"{}"[..]; 3]);
+    let request = frames::produce(-1, &[("orders", vec![(0, records)])]);
+    frames::request(PRODUCE_VERSION, correlation_id, &request)
+}
+
+fn produced() -> Vec<u8> {
+    let answer = frames::produced(&[("orders", vec![(0, 10)])]);
+    frames::response::<ProduceRequest>(PRODUCE_VERSION, 0, &answer)
+}
+
+/// Answers a Produce, and a Fetch as `fetched` does with the answer's bytes.
+fn answering(
+    fetch_answer: Vec<u8>,
+    fetched: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
+) -> impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static {
+    let produced = produced();
+    move |stream, frame| {
+        let (key, _, correlation_id) = frames::head(frame);
+        if key == ApiKey::Fetch as i16 {
+            fetched(stream, &correlated(&fetch_answer, correlation_id));
+        } else {
+            let answer = correlated(&produced, correlation_id);
+            stream.write_all(&answer).unwrap();
+        }
+    }
+}
+
+/// How far the broker has come with what it wants to send.
+#[derive(Default)]
+struct Progress {
+    written_bytes: AtomicUsize,
+    /// It waits for room in its socket.
+    blocked: AtomicBool,
+}
+
+impl Progress {
+    fn write(&self, stream: &mut TcpStream, bytes: &[u8]) {
+        for chunk in bytes.chunks(16 * 1024) {
+            let mut rest = chunk;
+            while !rest.is_empty() {
+                stream.set_nonblocking(true).unwrap();
+                let written = stream.write(rest);
+                stream.set_nonblocking(false).unwrap();
+                let written = match written {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        self.blocked.store(true, Ordering::SeqCst);
+                        let written = stream.write(rest);
+                        self.blocked.store(false, Ordering::SeqCst);
+                        written.unwrap()
+                    }
+                    written => written.unwrap(),
+                };
+                self.written_bytes.fetch_add(written, Ordering::SeqCst);
+                rest = &rest[written..];
+            }
+        }
+    }
+
+    /// Where it stands, if it can get no further now.
+    fn blocked_at(&self) -> Option<usize> {
+        let written = self.written_bytes.load(Ordering::SeqCst);
+        self.blocked.load(Ordering::SeqCst).then_some(written)
+    }
+}
+
+/// Bytes that the sockets of one connection through the gateway may hold: two senders and two receivers.
+fn sockets_bytes_max() -> usize {
+    let most = |name: &str| -> usize {
+        let sizes = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        sizes.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    2 * (most("tcp_wmem") + most("tcp_rmem"))
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_its_broker_and_nobody_else() {
+    const ROUND_TRIPS: i32 = 300;
+    let (_alone, _watchdog) = (alone(), Watchdog::start("slow consumer"));
+    let answer = fetched(&[pattern(1, MIB)]);
+    // The gateway's part: a buffer that the answer fits into, and one that it grew out of.
+    let way_bytes_max = sockets_bytes_max() + 4 * MIB;
+    let answers_count = way_bytes_max * 3 / 2 / MIB;
+    let progress = Arc::new(Progress::default());
+    let its_progress = progress.clone();
+    let world = World::start(
+        on_one_shard,
+        answering(answer.clone(), move |stream, answer| {
+            its_progress.write(stream, answer);
+        }),
+    );
+    let (mut slow, mut other) = (world.log_in(), world.log_in());
+    let answers_count = i32::try_from(answers_count).unwrap();
+    let requests: Vec<u8> = (0..answers_count).flat_map(fetch).collect();
+    slow.0.write_all(&requests).unwrap();
+
+    // The broker stands where it stood while the shard has served the other client hundreds of times.
+    let (mut still, mut stood_at) = (0, None);
+    let all_bytes = answer.len() * requests.len() / fetch(0).len();
+    while still < ROUND_TRIPS && progress.written_bytes.load(Ordering::SeqCst) < all_bytes {
+        assert_eq!(other.ask(&produce(7)), correlated(&produced(), 7));
+        let stands_at = progress.blocked_at();
+        still = if stands_at.is_some() && stands_at == stood_at {
+            still + 1
+        } else {
+            0
+        };
+        stood_at = stands_at;
+    }
+    let written = progress.written_bytes.load(Ordering::SeqCst);
+    assert!(
+        written <= way_bytes_max,
+        "{written} of {all_bytes} bytes left the broker, and nobody reads them"
+    );
+    println!("{written} bytes left the broker; the way holds {way_bytes_max}");
+
+    for correlation_id in 0..answers_count {
+        let got = slow.answer();
+        assert!(
+            got == correlated(&answer, correlation_id),
+            "answer {correlation_id} of {answers_count} came changed"
+        );
+    }
+    drop((slow, other));
+    world.end();
+}
