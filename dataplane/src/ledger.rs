@@ -21,7 +21,7 @@ impl ShardLedger {
     }
 
     #[cfg(test)]
-    fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.get()
     }
 }

@@ -4,6 +4,9 @@
 //! and writes the client, so each socket has one reader and one writer. Both feed the same [`Session`], which is never
 //! borrowed across an await. Back-pressure is natural: a task reads again only after what it read has been written.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::ops::Range;

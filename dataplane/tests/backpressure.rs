@@ -178,3 +178,35 @@ fn a_client_that_does_not_read_stops_its_broker_and_nobody_else() {
     drop((slow, other));
     world.end();
 }
+
+#[test]
+fn a_connection_that_is_idle_holds_nothing_of_what_its_answers_took() {
+    const CONNECTIONS: i32 = 16;
+    let (_alone, _watchdog) = (alone(), Watchdog::start("idle connections"));
+    // Room for what a few answers take on their way: with what each was read into, most of the connections would be closed.
+    const SHARD_BYTES_MAX: usize = 8 * MIB;
+    let answer = fetched(&[pattern(2, MIB)]);
+    assert!(answer.len() * CONNECTIONS as usize > SHARD_BYTES_MAX);
+    let world = World::start(
+        |config| {
+            on_one_shard(config);
+            config.connections_bytes_max = SHARD_BYTES_MAX;
+        },
+        answering(answer.clone(), |stream, answer| {
+            stream.write_all(answer).unwrap();
+        }),
+    );
+    let mut idle = Vec::new();
+    for correlation_id in 0..CONNECTIONS {
+        let mut client = world.log_in();
+        let got = client.ask(&fetch(correlation_id));
+        assert!(got == correlated(&answer, correlation_id));
+        idle.push(client);
+    }
+    for (client, correlation_id) in idle.iter_mut().zip(0..) {
+        let got = client.ask(&produce(correlation_id));
+        assert_eq!(got, correlated(&produced(), correlation_id));
+    }
+    drop(idle);
+    world.end();
+}
