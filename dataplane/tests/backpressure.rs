@@ -8,14 +8,15 @@ mod world;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::messages::{ApiKey, FetchRequest, ProduceRequest};
 use sluice_dataplane::config::GatewayConfig;
 
 use support::{Watchdog, pattern};
 use world::batch::BatchSpec;
-use world::{FETCH_VERSION, PRODUCE_VERSION, World, correlated, frames};
+use world::{DEADLINE, FETCH_VERSION, PRODUCE_VERSION, World, correlated, frames};
 
 const MIB: usize = 1 << 20;
 
@@ -208,5 +209,67 @@ fn a_connection_that_is_idle_holds_nothing_of_what_its_answers_took() {
         assert_eq!(got, correlated(&produced(), correlation_id));
     }
     drop(idle);
+    world.end();
+}
+
+/// Writes (`write` and `writev`) so far of the only shard, and of the threads that its executor has started.
+fn shard_writes() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let counts = threads.filter_map(|thread| {
+        let thread = thread.unwrap().path();
+        let name = std::fs::read_to_string(thread.join("comm")).ok()?;
+        let counts = std::fs::read_to_string(thread.join("io")).ok()?;
+        (name.trim() == "shard-0").then_some(counts)
+    });
+    let counts: Vec<String> = counts.collect();
+    assert!(!counts.is_empty(), "this host counts no writes");
+    let writes = counts.iter().map(|counts| -> u64 {
+        let (_, writes) = counts.split_once("syscw: ").unwrap();
+        writes.split_whitespace().next().unwrap().parse().unwrap()
+    });
+    writes.sum()
+}
+
+#[test]
+fn requests_that_came_together_go_on_with_one_write() {
+    const REQUESTS: i32 = 50;
+    let (_alone, _watchdog) = (alone(), Watchdog::start("one write"));
+    let (arrived, has_arrived) = channel();
+    let (arrived, waiting) = (Mutex::new(arrived), AtomicUsize::new(0));
+    let may_answer = Arc::new(Barrier::new(2));
+    let its_may_answer = may_answer.clone();
+    let answer = produced();
+    let world = World::start(on_one_shard, move |stream, frame| {
+        let (_, _, correlation_id) = frames::head(frame);
+        // The first is alone: it opens the connection to the broker. Those after it are answered when all are there.
+        if correlation_id > 0 && waiting.fetch_add(1, Ordering::SeqCst) + 1 < REQUESTS as usize {
+            return;
+        }
+        if correlation_id > 0 {
+            arrived.lock().unwrap().send(()).unwrap();
+            its_may_answer.wait();
+        }
+        let first = (correlation_id - REQUESTS + 1).max(0);
+        for correlation_id in first..=correlation_id {
+            stream
+                .write_all(&correlated(&answer, correlation_id))
+                .unwrap();
+        }
+    });
+    let mut client = world.log_in();
+    client.ask(&produce(0));
+    let requests: Vec<u8> = (1..=REQUESTS).flat_map(produce).collect();
+    // So that one read takes them all.
+    assert!(requests.len() <= 16 * 1024);
+    let before = shard_writes();
+    client.0.write_all(&requests).unwrap();
+    has_arrived.recv_timeout(DEADLINE).expect("all arrive");
+    assert_eq!(shard_writes() - before, 1);
+    may_answer.wait();
+    for correlation_id in 1..=REQUESTS {
+        let got = client.answer();
+        assert_eq!(got, correlated(&produced(), correlation_id));
+    }
+    drop(client);
     world.end();
 }
