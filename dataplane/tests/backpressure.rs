@@ -5,7 +5,7 @@ mod support;
 #[path = "support/world.rs"]
 mod world;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -269,6 +269,40 @@ fn requests_that_came_together_go_on_with_one_write() {
     for correlation_id in 1..=REQUESTS {
         let got = client.answer();
         assert_eq!(got, correlated(&produced(), correlation_id));
+    }
+    drop(client);
+    world.end();
+}
+
+#[test]
+fn a_long_answer_reaches_the_client_while_the_broker_withholds_its_end() {
+    const FIRST_BYTES: usize = 5 * MIB / 2;
+    let (_alone, _watchdog) = (alone(), Watchdog::start("long answer"));
+    let values: Vec<_> = (0..6).map(|seed| pattern(seed, MIB)).collect();
+    let answer = fetched(&values);
+    let (received, is_received) = channel();
+    let is_received = Mutex::new(is_received);
+    let world = World::start(
+        on_one_shard,
+        answering(answer.clone(), move |stream, answer| {
+            let (first, rest) = answer.split_at(FIRST_BYTES);
+            stream.write_all(first).unwrap();
+            // Nothing more, until the client has what came first. If it does not come, the connection ends here.
+            let waited = is_received.lock().unwrap().recv_timeout(DEADLINE / 2);
+            waited.expect("the first part goes on");
+            stream.write_all(rest).unwrap();
+        }),
+    );
+    let mut client = world.log_in();
+    for correlation_id in 1..3 {
+        client.0.write_all(&fetch(correlation_id)).unwrap();
+        // A part goes on once it is as long as the gateway's smallest; what follows it may wait for more.
+        let mut got = vec![0; 2 * MIB];
+        client.0.read_exact(&mut got).unwrap();
+        received.send(()).unwrap();
+        got.resize(answer.len(), 0);
+        client.0.read_exact(&mut got[2 * MIB..]).unwrap();
+        assert!(got == correlated(&answer, correlation_id));
     }
     drop(client);
     world.end();
