@@ -4,10 +4,11 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use sluice_dataplane::net::{DriverOptions, Readiness, Sock};
+use sluice_dataplane::net::{Driver, DriverOptions, Readiness, Sock};
 use sluice_dataplane::shard::{ExitCause, ShardContext, ShardOptions, spawn_shards};
 
 /// Ends the whole test process if it is not dropped in time: a hang fails, and says where.
@@ -67,6 +68,16 @@ pub(crate) async fn sock_pair(shard: &ShardContext) -> (Sock, Sock) {
         near,
         Sock::from_accepted(shard.driver(), far.into(), peer).unwrap(),
     )
+}
+
+/// One end of a connection on this shard, the other for a thread that waits where it reads.
+pub(crate) fn socket_to_thread(driver: &Rc<Driver>) -> (Sock, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    far.set_nodelay(true).unwrap();
+    let (near, peer) = listener.accept().unwrap();
+    let near = Sock::from_accepted(driver, near.into(), peer).unwrap();
+    (near, far)
 }
 
 /// Bytes that look random and can be made again.
