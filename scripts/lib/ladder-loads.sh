@@ -157,6 +157,22 @@ fairness() {
     return "$code"
 }
 
+# Readers at a steady rate, alone and then beside 64 connections that ask for as much at once and read 16 KiB a second.
+slow_consumers() {
+    local name round options code=0 targets=(direct haproxy-splice gateway)
+    all_alive
+    for ((round = 1; round <= rounds; ++round)); do
+        for name in "${targets[@]}"; do
+            run_options "$name" analytics-clear
+            taskset -c 1 "$loadgen" run --quiet --topic orders --mode slow-consumer --slow 64 --rate 1000 --connections 4 \
+                --fetch-bytes 262144 "${options[@]}" --seconds "$seconds" --json-file "$run/slow-$name-$round.json" \
+                >"$run/slow.out" || code=1
+        done
+    done
+    python3 scripts/lib/ladder-tables.py slow "$run" "$rounds" "${targets[@]}"
+    return "$code"
+}
+
 # Policy that changes each second under load: one version, then the other, so that every change is one. `direct` has the
 # same changes on the same CPUs, and no gateway in its way: what it feels is the command and the control plane, not the change.
 churn() { # LOAD PRINCIPAL OPTION...

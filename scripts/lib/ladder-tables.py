@@ -49,6 +49,25 @@ def fairness(run, rounds, *targets):
     table(targets, rows, len(rounds))
 
 
+def slow(run, rounds, *targets):
+    """Readers alone and beside others that hardly read; ratios are of the same round."""
+    rounds = range(1, int(rounds) + 1)
+    found = {target: [read(f"{run}/slow-{target}-{round}.json")["result"] for round in rounds] for target in targets}
+
+    def row(figure, digits):
+        return [spread([figure(result["beside"]["normal, alone"], result) for result in found[target]], digits) for target in targets]
+
+    rows = []
+    for at in ("p50", "p99"):
+        rows += [
+            (f"{at} alone, us", row(lambda alone, _: alone["latency_us"][at], 0)),
+            (f"{at} beside slow ones, us", row(lambda _, beside: beside["latency_us"][at], 0)),
+            (f"{at}, beside / alone", row(lambda alone, beside: beside["latency_us"][at] / alone["latency_us"][at], 2)),
+        ]
+    rows.append(("failed or unanswered", row(lambda _, beside: beside["failed"] + beside["unanswered"], 0)))
+    table(targets, rows, len(rounds))
+
+
 def churn(run, rounds, load, *targets):
     """What the load felt around the changes, and in the rest of the same run."""
     rounds = range(1, int(rounds) + 1)
@@ -88,4 +107,4 @@ def tls(path):
 
 
 if __name__ == "__main__":
-    {"fairness": fairness, "churn": churn, "tls": tls}[sys.argv[1]](*sys.argv[2:])
+    {"fairness": fairness, "slow": slow, "churn": churn, "tls": tls}[sys.argv[1]](*sys.argv[2:])
