@@ -337,8 +337,7 @@ async fn take_answers(
                 masking.hold(job.held_bytes())?;
                 shard.driver.turn().await;
             }
-            // Twice: what was masked is copied into the answer.
-            masking.hold(job.held_bytes().saturating_mul(2))?;
+            masking.hold(job.held_bytes().saturating_add(job.answer_bytes(frame)))?;
             let environment = shard.environment();
             let scratch = &mut shard.mask_scratch.borrow_mut();
             connection.session.borrow_mut().masked(

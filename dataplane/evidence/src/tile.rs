@@ -18,6 +18,26 @@ pub struct TileId {
     pub width: u16,
 }
 
+/// Every tile that holds something of these leaves, or of nodes above them.
+pub(crate) fn tiles_between(first: u64, end: u64) -> impl Iterator<Item = TileId> {
+    (0..8_u8).flat_map(move |level| {
+        let height = u32::from(level) * u32::from(TILE_HEIGHT);
+        let width_full = TILE_WIDTH as u64;
+        let hashes = end >> height;
+        ((first >> height) / width_full..hashes.div_ceil(width_full)).flat_map(move |index| {
+            let width = hashes
+                .saturating_sub(index.saturating_mul(width_full))
+                .min(width_full) as u16;
+            let hash_tile = TileId::new(TileKind::Hashes(level), index, width);
+            let bundle = (level == 0).then_some(TileId {
+                kind: TileKind::Entries,
+                ..hash_tile
+            });
+            bundle.into_iter().chain([hash_tile])
+        })
+    })
+}
+
 /// What a tile holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TileKind {
@@ -47,6 +67,16 @@ impl TileId {
     #[must_use]
     pub fn is_full(&self) -> bool {
         usize::from(self.width) >= TILE_WIDTH
+    }
+
+    /// Bytes that it has at least: its hashes, or entries of one byte.
+    #[must_use]
+    pub(crate) fn bytes_min(&self) -> usize {
+        let each = match self.kind {
+            TileKind::Hashes(_) => HASH_BYTES,
+            TileKind::Entries => 3,
+        };
+        usize::from(self.width).saturating_mul(each)
     }
 
     /// Path of the full tile, without `.p/<W>`.

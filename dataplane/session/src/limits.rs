@@ -32,6 +32,10 @@ pub const RELAYED_PARTITIONS_MAX: usize = 256;
 /// How large one masked batch may become when it is decompressed.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How large a decompressed batch may be that is kept between two turns of masking. A larger one is one turn, as its
+/// decompression is, so that no connection keeps such memory while others have theirs.
+pub const HELD_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Refused producer sequences that the order gate remembers, process-wide.
 pub const ORDER_GATE_ENTRIES_MAX: usize = 100_000;
 

@@ -13,7 +13,10 @@ use sluice_policy::MaskPlanId;
 use crate::apis::{PendingFetch, Places};
 use crate::environment::Snapshot;
 use crate::error::Close;
-use crate::limits::{DECOMPRESSED_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT, MASK_TOKEN_COST_BYTES};
+use crate::limits::{
+    DECOMPRESSED_BATCH_BYTES_MAX, HELD_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT,
+    MASK_TOKEN_COST_BYTES,
+};
 use crate::mask_record::{MaskCounts, Masker, RecordScratch};
 use crate::memory::AskedTopic;
 use crate::outbox::{Outbox, Piece};
@@ -152,16 +155,19 @@ impl MaskJob {
             };
             if work.begun.is_none() {
                 match begin(plan, work, rest, scratch) {
-                    Next::Begun => {}
-                    Next::Passed => continue,
-                    Next::Nothing => {
-                        self.at = self.at.saturating_add(1);
+                    Next::Begun { bytes } => left = left.saturating_sub(bytes),
+                    Next::Passed { bytes } => {
+                        left = left.saturating_sub(bytes);
                         continue;
                     }
+                    // It may have taken as much as the largest batch.
+                    Next::Refused => left = 0,
+                    Next::Nothing => {}
                 }
-                let begun = work.begun.as_ref();
-                let bytes = begun.map_or(0, |begun| begun.rewriting.decompressed_bytes());
-                left = left.saturating_sub(bytes);
+                if work.begun.is_none() {
+                    self.at = self.at.saturating_add(1);
+                    continue;
+                }
             }
             let survivor = step_batch(plan, work, rest, &mut left, scratch, &mut self.counts);
             self.survivor = self.survivor.or(survivor);
@@ -183,6 +189,18 @@ impl MaskJob {
         out.saturating_add(self.pending.bytes())
     }
 
+    /// Memory that the answer takes beside that, once it is made from `frame`.
+    pub(crate) fn answer_bytes(&self, frame: &[u8]) -> usize {
+        match &self.work {
+            Some(work) if !self.is_in_place(work) => merged_bytes(frame, work),
+            _ => 0,
+        }
+    }
+
+    fn is_in_place(&self, work: &[Work]) -> bool {
+        self.values_only && !work.is_empty() && work.iter().all(Work::is_in_place)
+    }
+
     /// The client's answer, what it delivers, and what was done.
     pub(crate) fn finish(
         mut self,
@@ -193,8 +211,7 @@ impl MaskJob {
             return Err(Close::Internal(survivor));
         }
         let mut work = self.work.take().unwrap_or_default();
-        let in_place = self.values_only && !work.is_empty() && work.iter().all(Work::is_in_place);
-        let masked = if in_place {
+        let masked = if self.is_in_place(&work) {
             Masked::InPlace
         } else {
             Masked::Rewritten(self.merge(frame, &mut work, scratch)?)
@@ -214,15 +231,7 @@ impl MaskJob {
         work: &mut [Work],
         scratch: &mut MaskScratch,
     ) -> Result<Vec<u8>, Close> {
-        let masked: usize = work
-            .iter()
-            .map(|work| work.kept.saturating_add(work.out.len()))
-            .sum();
-        let replaced: usize = work.iter().map(|work| work.records.len()).sum();
-        // Lengths may take a few bytes more than before.
-        let framing = (frame.len().saturating_sub(replaced))
-            .saturating_add(work.len().saturating_mul(size_of::<u64>()));
-        let mut out = scratch.spare.take(framing.saturating_add(masked));
+        let mut out = scratch.spare.take(merged_bytes(frame, work));
         let mut places = Places::default();
         self.pending.merge(
             self.correlation_id,
@@ -234,7 +243,12 @@ impl MaskJob {
                 let found = places.find(work, (topic, partition.index), |work| {
                     (work.topic.key(), work.partition)
                 });
-                match found.and_then(|found| work.get_mut(found)) {
+                let work = found.and_then(|found| work.get_mut(found));
+                // What is kept of these records was masked among the same.
+                let same = |work: &&mut Work| {
+                    work.records == partition.records.clone().unwrap_or_default()
+                };
+                match work.filter(same) {
                     None => RecordsVerdict::Error(ErrorCode::CORRUPT_MESSAGE),
                     Some(work) => match work.error {
                         Some(error) => RecordsVerdict::Error(error),
@@ -305,6 +319,19 @@ impl MaskJob {
     }
 }
 
+/// Bytes of the answer that is made anew, with a few more for lengths that grew.
+fn merged_bytes(frame: &[u8], work: &[Work]) -> usize {
+    let masked = work
+        .iter()
+        .map(|work| work.kept.saturating_add(work.out.len()));
+    let replaced: usize = work.iter().map(|work| work.records.len()).sum();
+    frame
+        .len()
+        .saturating_sub(replaced)
+        .saturating_add(work.len().saturating_mul(size_of::<u64>()))
+        .saturating_add(masked.sum())
+}
+
 impl Work {
     /// Whether the client's records are all where the broker's lie: none was cut, and each that is masked is patched.
     fn is_in_place(&self) -> bool {
@@ -338,10 +365,21 @@ impl Work {
     }
 }
 
-/// Begins the batch that `rest` starts with. One without records to show is done at once; with none left, or none that may be
-/// passed on, nothing is begun.
+/// What [`begin`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// A batch, decompressed to so many bytes if it was compressed.
+    Begun { bytes: usize },
+    /// A batch of so many bytes without records to mask.
+    Passed { bytes: usize },
+    /// A batch of which nothing may be passed on, nor of what follows it.
+    Refused,
+    /// The end, or a batch that is cut there.
+    Nothing,
+}
+
+/// Begins the batch that `rest` starts with.
 fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratch) -> Next {
-    // Done, or what is left is a batch cut at the end.
     let Some(batch) = batches(rest).next().filter(|_| !work.ended) else {
         return Next::Nothing;
     };
@@ -357,11 +395,13 @@ fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratc
         // A format that cannot be read, and so not masked; or it does not read strictly.
         Err(_) => {
             work.end_before_batch();
-            Next::Nothing
+            Next::Refused
         }
         Ok((batch, None)) => {
             work.end_batch(batch.bytes, &batch.header, 0, true);
-            Next::Passed
+            Next::Passed {
+                bytes: batch.bytes.len(),
+            }
         }
         Ok((batch, Some(rewriting))) => {
             let patches = plan.keeps_lengths();
@@ -370,6 +410,7 @@ fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratc
                 let bytes = rest.len().saturating_add(rest.len() / 8);
                 work.out = scratch.spare.take(bytes);
             }
+            let bytes = rewriting.decompressed_bytes();
             work.begun = Some(Begun {
                 rewriting: if patches {
                     rewriting.in_place()
@@ -380,17 +421,9 @@ fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratc
                 batch_bytes: batch.bytes.len(),
                 fields: 0,
             });
-            Next::Begun
+            Next::Begun { bytes }
         }
     }
-}
-
-/// What [`begin`] found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Begun,
-    Passed,
-    Nothing,
 }
 
 /// Masks records of the batch that is begun, as many as `left` allows, and ends it with the last.
@@ -405,9 +438,12 @@ fn step_batch(
     let mut begun = work.begun.take()?;
     let batch = rest.get_mut(..begun.batch_bytes).unwrap_or_default();
     let mut masker = Masker::new(plan, &mut scratch.record, counts, begun.fields);
+    // Many connections may have a batch begun.
+    let mut all = usize::MAX;
+    let is_held = begun.rewriting.decompressed_bytes() <= HELD_BATCH_BYTES_MAX;
     let walked = begun.rewriting.step(
         batch,
-        left,
+        if is_held { &mut *left } else { &mut all },
         &mut scratch.batch,
         &mut work.out,
         |record, new| {
@@ -419,6 +455,9 @@ fn step_batch(
         },
     );
     let (fields, survivor) = (masker.fields, masker.survivor);
+    if !is_held {
+        *left = 0;
+    }
     let ended = match walked {
         Ok(false) => {
             begun.fields = fields;

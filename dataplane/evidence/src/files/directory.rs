@@ -8,7 +8,7 @@ use super::history::HistoryNotes;
 use super::{Durability, failed, replace, sync_path};
 use crate::error::Error;
 use crate::limits::{BUNDLE_BYTES_MAX, NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, TILE_WIDTH};
-use crate::tile::{TileId, TileKind, TileSink, TileSource};
+use crate::tile::{TileId, TileKind, TileSink, TileSource, tiles_between};
 use crate::verify::{HistoryNote, LogSource};
 
 /// The directory of one log.
@@ -59,13 +59,41 @@ impl LogDirectory {
     }
 
     /// Makes a tile's bytes survive power loss, if it is there, and says which directory has its name.
+    ///
+    /// # Errors
+    /// [`Error::StoredTileMissing`] also if it is shorter than what it is to hold, as after power loss; [`Error::OperatorFile`].
     pub(super) fn sync_tile(&self, id: TileId) -> Result<Option<PathBuf>, Error> {
         let path = self.tile_path(id);
-        match File::open(&path).and_then(|file| file.sync_all()) {
-            Ok(()) => Ok(path.parent().map(Path::to_owned)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(failed("sync", &path, source)),
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed("open", &path, source)),
+        };
+        let bytes = file
+            .metadata()
+            .map_err(|source| failed("look at", &path, source))?
+            .len();
+        if bytes < id.bytes_min() as u64 {
+            return Err(Error::StoredTileMissing {
+                path: id.to_string(),
+            });
         }
+        file.sync_all()
+            .map_err(|source| failed("sync", &path, source))?;
+        Ok(path.parent().map(Path::to_owned))
+    }
+
+    /// Whether all tiles of these leaves, and of the nodes above them, are there, at least by their length.
+    pub(super) fn has_tiles(&self, first: u64, end: u64) -> Result<bool, Error> {
+        let mut bytes = Vec::new();
+        for id in tiles_between(first, end) {
+            match self.get(id, &mut bytes) {
+                Ok(()) if bytes.len() >= id.bytes_min() => {}
+                Ok(()) | Err(Error::StoredTileMissing { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     fn tile_path(&self, id: TileId) -> PathBuf {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use super::directory::LogDirectory;
 use super::{failed, sync_path};
 use crate::error::Error;
-use crate::limits::{TILE_HEIGHT, TILE_WIDTH};
-use crate::tile::{TileId, TileKind};
+use crate::tile::{TileId, tiles_between};
 
 /// Segments on their way out: before they go, every tile that holds something of them is made to survive power loss, which
 /// for hundreds of tiles takes the disk a second. So it goes by steps, between which the log goes on.
@@ -43,15 +42,15 @@ impl Pruning {
     pub fn step(&mut self, tiles_max: usize) -> Result<Option<usize>, Error> {
         let mut parents: Vec<PathBuf> = Vec::new();
         for id in self.tiles.by_ref().take(tiles_max) {
-            match self.directory.sync_tile(id)? {
-                Some(parent) if !parents.contains(&parent) => parents.push(parent),
-                Some(_) => {}
-                // The full one has taken its place, and survives (see `LogDirectory::put`).
-                None if !id.is_full() => {}
-                None => {
-                    let path = id.to_string();
-                    return Err(Error::StoredTileMissing { path });
-                }
+            // In the place of a partial one the full one may have come.
+            let parent = match self.directory.sync_tile(id)? {
+                None => self.directory.sync_tile(id.full())?,
+                parent => parent,
+            };
+            let path = || id.to_string();
+            let parent = parent.ok_or_else(|| Error::StoredTileMissing { path: path() })?;
+            if !parents.contains(&parent) {
+                parents.push(parent);
             }
         }
         for parent in parents {
@@ -67,24 +66,4 @@ impl Pruning {
         }
         Ok(Some(segments.len()))
     }
-}
-
-/// Every tile that holds something of these leaves, or of nodes above them.
-fn tiles_between(first: u64, end: u64) -> impl Iterator<Item = TileId> {
-    (0..8_u8).flat_map(move |level| {
-        let height = u32::from(level) * u32::from(TILE_HEIGHT);
-        let width_full = TILE_WIDTH as u64;
-        let hashes = end >> height;
-        ((first >> height) / width_full..hashes.div_ceil(width_full)).flat_map(move |index| {
-            let width = hashes
-                .saturating_sub(index.saturating_mul(width_full))
-                .min(width_full) as u16;
-            let hash_tile = TileId::new(TileKind::Hashes(level), index, width);
-            let bundle = (level == 0).then_some(TileId {
-                kind: TileKind::Entries,
-                ..hash_tile
-            });
-            bundle.into_iter().chain([hash_tile])
-        })
-    })
 }

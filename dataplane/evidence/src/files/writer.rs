@@ -368,14 +368,22 @@ fn resume(
     let Some(signed) = checkpoint.map(|signed| &signed.checkpoint) else {
         return Ok((LogBuilder::new(), false));
     };
+    let segments = directory.segments()?;
+    let first = segments.first().copied();
+    // Without a segment there is nothing that tiles could be rebuilt from.
+    let has_tiles = |size| first.map_or(Ok(true), |first| directory.has_tiles(first, size));
     let newest = match LogBuilder::resume(signed.size, &signed.root, directory) {
-        Ok(builder) => return Ok((builder, false)),
+        Ok(builder) if has_tiles(signed.size)? => return Ok((builder, false)),
+        Ok(_) => Error::StoredMalformed {
+            what: "tile",
+            flaw: "one that segments still have the leaves of is missing or cut",
+        },
         Err(error @ Error::OperatorFile { .. }) => return Err(error),
         Err(error) => error,
     };
-    let first = match directory.segments()?.first() {
+    let first = match first {
         Some(0) => return Ok((LogBuilder::new(), true)),
-        Some(first) => *first,
+        Some(first) => first,
         None => return Err(newest),
     };
     let keys = std::slice::from_ref(key.verifier());
@@ -389,6 +397,7 @@ fn resume(
         if older.checkpoint.size >= first
             && let Ok(builder) =
                 LogBuilder::resume(older.checkpoint.size, &older.checkpoint.root, directory)
+            && directory.has_tiles(first, older.checkpoint.size)?
         {
             return Ok((builder, true));
         }

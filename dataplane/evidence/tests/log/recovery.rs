@@ -240,6 +240,52 @@ fn a_segment_stays_when_a_tile_of_it_is_missing() {
 }
 
 #[test]
+fn a_full_tile_that_a_power_cut_left_empty_is_rebuilt_from_segments() {
+    for tile in ["entries/001", "0/001", "0/000"] {
+        let dir = tempfile::tempdir().unwrap();
+        build(dir.path(), 1_000, 100, 8 * 1024);
+        let before = report(dir.path());
+        let path = dir.path().join("log/tile").join(tile);
+        fs::write(&path, []).unwrap();
+        let (writer, recovery) = open(dir.path());
+        assert!(recovery.tiles_rebuilt, "{tile}");
+        assert_eq!(writer.next_leaf(), 1_000);
+        drop(writer);
+        let (mut writer, _) = open(dir.path());
+        writer.sign_checkpoint(1_700_001_001).unwrap();
+        assert!(
+            writer
+                .prune_segments()
+                .unwrap()
+                .unwrap()
+                .step(1_000)
+                .is_ok()
+        );
+        drop(writer);
+        let after = report(dir.path());
+        assert_eq!((after.problems, after.root), (vec![], before.root));
+    }
+}
+
+#[test]
+fn a_segment_stays_when_a_tile_of_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    let mut writer = writer.with_segment_bytes(4 * 1024);
+    append(&mut writer, 0..700);
+    writer.sign_checkpoint(5).unwrap();
+    fs::write(dir.path().join("log/tile/0/001"), []).unwrap();
+    let segments = || LogDirectory::new(dir.path()).segments().unwrap();
+    let before = segments();
+    let mut pruning = writer.prune_segments().unwrap().unwrap();
+    assert!(matches!(
+        pruning.step(1_000),
+        Err(Error::StoredTileMissing { .. })
+    ));
+    assert_eq!(segments(), before);
+}
+
+#[test]
 fn a_tile_that_is_there_already_is_not_written_again() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();

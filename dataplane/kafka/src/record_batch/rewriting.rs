@@ -77,7 +77,11 @@ impl Rewriting {
         let codec = header.codec()?;
         let mut plain = std::mem::take(&mut scratch.plain);
         plain.clear();
-        batch.plain_records(limits, &mut scratch.contexts, &mut plain)?;
+        let read = batch.plain_records(limits, &mut scratch.contexts, &mut plain);
+        if let Err(error) = read.map(|_| ()) {
+            scratch.plain = plain;
+            return Err(error);
+        }
         let mut spliced = std::mem::take(&mut scratch.spliced);
         spliced.clear();
         Ok(Some(Self {

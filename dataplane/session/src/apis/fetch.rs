@@ -32,6 +32,7 @@ pub(crate) struct Entry {
     partition: i32,
     fetch_offset: i64,
     denial: Option<ErrorCode>,
+    answered: bool,
 }
 
 /// What makes a Fetch frame an ordinary consumer's, sessionless and within the gateway's limits, where it lies.
@@ -99,6 +100,7 @@ pub(crate) fn decide(
                 partition: partition.index,
                 fetch_offset: partition.fetch_offset,
                 denial,
+                answered: false,
             });
         }
     }
@@ -195,7 +197,8 @@ pub(crate) fn answer(
                 let Some(entry) = pending.entries.get_mut(at) else {
                     continue;
                 };
-                if entry.denial.is_some() {
+                // A denied one was not asked for.
+                if entry.denial.is_some() || std::mem::replace(&mut entry.answered, true) {
                     return Err(Close::BrokerMalformed(
                         "an answer for a partition that was not asked for, or a second one".into(),
                     ));

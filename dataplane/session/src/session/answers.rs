@@ -44,6 +44,12 @@ impl Masking {
     pub fn held_bytes(&self) -> usize {
         self.job.held_bytes()
     }
+
+    /// Memory that [`Session::masked`] takes beside that, with the frame that was masked.
+    #[must_use]
+    pub fn answer_bytes(&self, frame: &[u8]) -> usize {
+        self.job.answer_bytes(frame)
+    }
 }
 
 impl Session {

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::FetchRequest;
 use sluice_kafka::codec::Codec;
+use sluice_session::Close;
 
 use crate::support::Rig;
 use crate::support::batch::{BatchSpec, values};
@@ -155,6 +156,46 @@ fn a_large_batch_yields_between_its_records() {
             "{codec:?}: {} turns",
             round.masking_turns
         );
+    }
+}
+
+#[test]
+fn each_batch_that_is_refused_is_a_turn() {
+    const PARTITIONS: i32 = 20;
+    let mut rig = Rig::authenticated("reader");
+    let asked = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+    rig.client(frames::request(12, 3, &fetch(&[("masked", asked)])))
+        .only_forwarded();
+    let mut bad = batch(Codec::Zstd, &padded(1 << 16));
+    let last = bad.len() - 1;
+    bad[last] ^= 1;
+    let answered = (0..PARTITIONS).map(|partition| (partition, bad.clone()));
+    let answer = [("masked", answered.collect())];
+    let round = rig.broker(frames::response::<FetchRequest>(12, 3, &fetched(&answer)));
+    assert_eq!((round.closed, round.answers.len()), (None, 1));
+    assert!(round.masking_turns >= 20, "{} turns", round.masking_turns);
+}
+
+#[test]
+fn a_second_answer_for_a_partition_ends_the_session() {
+    let records = batch(Codec::None, &padded(10));
+    for topic in ["masked", "fixed"] {
+        for second in [Vec::new(), records.clone()] {
+            let mut rig = Rig::authenticated("reader");
+            rig.client(frames::request(
+                12,
+                3,
+                &fetch(&[(topic, vec![(0, 0), (1, 0)])]),
+            ))
+            .only_forwarded();
+            let answer = [(
+                topic,
+                vec![(1, records.clone()), (0, Vec::new()), (1, second)],
+            )];
+            let round = rig.broker(frames::response::<FetchRequest>(12, 3, &fetched(&answer)));
+            assert!(matches!(round.closed, Some(Close::BrokerMalformed(_))));
+            assert!(round.answers.is_empty());
+        }
     }
 }
 
