@@ -347,6 +347,7 @@ async fn take_answers(
                 scratch,
                 outbox,
             )?;
+            drop(masking); // the answer is in the outbox now
             connection.hold(outbox, account)?;
         }
     }

@@ -79,6 +79,22 @@ impl TileId {
         usize::from(self.width).saturating_mul(each)
     }
 
+    /// Whether bytes are as many hashes or entries, and none of them is what was never written.
+    pub(crate) fn is_filled_by(&self, bytes: &[u8]) -> bool {
+        let width = usize::from(self.width);
+        let filled = match self.kind {
+            TileKind::Hashes(_) => {
+                let hashes = bytes.as_chunks::<HASH_BYTES>().0.iter();
+                hashes.filter(|hash| **hash != [0; HASH_BYTES]).count()
+            }
+            TileKind::Entries => {
+                let entries = bundle_entries(bytes).map_while(Result::ok);
+                entries.filter(|entry| !entry.is_empty()).count()
+            }
+        };
+        filled >= width
+    }
+
     /// Path of the full tile, without `.p/<W>`.
     #[must_use]
     pub fn path_full(&self) -> String {

@@ -32,9 +32,9 @@ pub const RELAYED_PARTITIONS_MAX: usize = 256;
 /// How large one masked batch may become when it is decompressed.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How large a decompressed batch may be that is kept between two turns of masking. A larger one is one turn, as its
-/// decompression is, so that no connection keeps such memory while others have theirs.
-pub const HELD_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How much of a compressed batch, decompressed and masked, may be kept between two turns of masking. With more it is masked to
+/// its end in one, so that not every connection keeps such memory.
+pub const HELD_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Refused producer sequences that the order gate remembers, process-wide.
 pub const ORDER_GATE_ENTRIES_MAX: usize = 100_000;

@@ -161,7 +161,10 @@ impl MaskJob {
                         continue;
                     }
                     // It may have taken as much as the largest batch.
-                    Next::Refused => left = 0,
+                    Next::Refused => {
+                        left = 0;
+                        scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
+                    }
                     Next::Nothing => {}
                 }
                 if work.begun.is_none() {
@@ -440,7 +443,7 @@ fn step_batch(
     let mut masker = Masker::new(plan, &mut scratch.record, counts, begun.fields);
     // Many connections may have a batch begun.
     let mut all = usize::MAX;
-    let is_held = begun.rewriting.decompressed_bytes() <= HELD_BATCH_BYTES_MAX;
+    let is_held = begun.rewriting.held_bytes() <= HELD_BATCH_BYTES_MAX;
     let walked = begun.rewriting.step(
         batch,
         if is_held { &mut *left } else { &mut all },

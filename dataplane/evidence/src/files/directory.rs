@@ -83,12 +83,13 @@ impl LogDirectory {
         Ok(path.parent().map(Path::to_owned))
     }
 
-    /// Whether all tiles of these leaves, and of the nodes above them, are there, at least by their length.
+    /// Whether all tiles of these leaves, and of the nodes above them, are there with all that they hold. After power loss a file
+    /// may be empty, cut, or zeros.
     pub(super) fn has_tiles(&self, first: u64, end: u64) -> Result<bool, Error> {
         let mut bytes = Vec::new();
         for id in tiles_between(first, end) {
             match self.get(id, &mut bytes) {
-                Ok(()) if bytes.len() >= id.bytes_min() => {}
+                Ok(()) if id.is_filled_by(&bytes) => {}
                 Ok(()) | Err(Error::StoredTileMissing { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             }

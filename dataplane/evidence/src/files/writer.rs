@@ -59,7 +59,8 @@ impl LogWriter {
     ///
     /// # Errors
     /// [`Error::OperatorLogInUse`], [`Error::OperatorLogForeign`], [`Error::StoredEvidenceLost`] when leaves that were signed
-    /// cannot be found again, [`Error::StoredRootMismatch`] when they are others, [`Error::OperatorFile`].
+    /// cannot be found again, [`Error::StoredRootMismatch`] when they are others, [`Error::StoredMalformed`] when tiles of them are
+    /// damaged and cannot be rebuilt, [`Error::OperatorFile`].
     pub fn open(dir: &Path, key: SigningKey) -> Result<(Self, Recovery), Error> {
         let directory = LogDirectory::new(dir);
         directory.create()?;

@@ -240,13 +240,24 @@ fn a_segment_stays_when_a_tile_of_it_is_missing() {
 }
 
 #[test]
-fn a_full_tile_that_a_power_cut_left_empty_is_rebuilt_from_segments() {
-    for tile in ["entries/001", "0/001", "0/000"] {
+fn a_full_tile_that_a_power_cut_left_without_its_bytes_is_rebuilt_from_segments() {
+    let tiles = ["entries/001", "0/001", "0/000"];
+    let lost: [fn(&mut Vec<u8>); 3] = [
+        Vec::clear,
+        |bytes| bytes.truncate(bytes.len() * 2 / 3),
+        |bytes| bytes.fill(0),
+    ];
+    for (tile, lose) in tiles
+        .into_iter()
+        .flat_map(|tile| lost.map(|lose| (tile, lose)))
+    {
         let dir = tempfile::tempdir().unwrap();
         build(dir.path(), 1_000, 100, 8 * 1024);
         let before = report(dir.path());
         let path = dir.path().join("log/tile").join(tile);
-        fs::write(&path, []).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        lose(&mut bytes);
+        fs::write(&path, bytes).unwrap();
         let (writer, recovery) = open(dir.path());
         assert!(recovery.tiles_rebuilt, "{tile}");
         assert_eq!(writer.next_leaf(), 1_000);
