@@ -6,7 +6,7 @@ use std::cell::RefCell;
 /// may be active at once; the second for those with much; the others hold the usual long answers (a Fetch of 1 MiB, and of the
 /// most that the gateway asks for). A buffer that is not kept costs a page fault for each 4 KiB, and zeros.
 const CLASSES: [(usize, usize); 4] = [
-    (SMALL_BYTES, 1_024),
+    (SMALL_BYTES, 256),
     (LARGE_BYTES, 64),
     (2 * 1024 * 1024, 8),
     (9 * 1024 * 1024, 2),
