@@ -1,6 +1,7 @@
 //! Frames: a signed big-endian 32-bit length, then that many bytes.
 
 use crate::FrameError;
+use crate::writer::set_i32;
 
 /// Bytes of the length that precedes every frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -27,6 +28,12 @@ pub fn frame_length(buf: &[u8], frame_bytes_max: usize) -> Result<Option<usize>,
     Ok(Some(frame_bytes))
 }
 
+/// Overwrites the length of the frame that `buf` starts with; `frame_bytes` counts the length field, too.
+pub fn set_frame_length(buf: &mut [u8], frame_bytes: usize) {
+    let body_bytes = frame_bytes.saturating_sub(LENGTH_BYTES);
+    set_i32(buf, 0, i32::try_from(body_bytes).unwrap_or(i32::MAX));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +47,14 @@ mod tests {
     #[test]
     fn counts_the_length_field() {
         assert_eq!(frame_length(&[0, 0, 0, 10], 14), Ok(Some(14)));
+    }
+
+    #[test]
+    fn a_length_that_was_set_is_read() {
+        let mut frame = [0xff; 9];
+        set_frame_length(&mut frame, 9);
+        assert_eq!(frame_length(&frame, 9), Ok(Some(9)));
+        assert_eq!(frame[LENGTH_BYTES..], [0xff; 5]);
     }
 
     #[test]

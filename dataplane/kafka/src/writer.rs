@@ -39,6 +39,16 @@ pub(crate) fn put_varlong(out: &mut Vec<u8>, value: i64) {
     out.push(value as u8);
 }
 
+/// Writes an unsigned varint over all of `field`, longer than need be if so is the field.
+pub(crate) fn fill_uvarint(field: &mut [u8], mut value: u32) {
+    let last = field.len().saturating_sub(1);
+    for (at, byte) in field.iter_mut().enumerate() {
+        let more = if at < last { 0x80 } else { 0 };
+        *byte = (value & 0x7f) as u8 | more;
+        value = value.wrapping_shr(7);
+    }
+}
+
 /// Bytes that [`put_uvarint`] writes.
 #[inline]
 pub(crate) fn uvarint_bytes(value: u32) -> usize {

@@ -107,8 +107,14 @@ pub const MASK_SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
 /// Memory of buffers of masked answers that a shard keeps for the next ones.
 pub const SPARE_BUFFERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The smallest buffer that is kept so; smaller ones cost the allocator no pages.
+/// The smallest buffer that counts there; of smaller ones a few are kept beside.
 pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
+
+/// Buffers of masked answers below that, kept for the next.
+pub const SPARE_SMALL_BUFFERS_MAX: usize = 16;
+
+/// The smallest of these.
+pub const SPARE_SMALL_BYTES_MIN: usize = 1024;
 
 /// Partitions of one hot request, not named in order, that are told apart without an allocation.
 pub const DISTINCT_AT_ONCE_MAX: usize = 128;

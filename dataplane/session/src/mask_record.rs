@@ -8,8 +8,9 @@ use sluice_masking::{
 
 use crate::limits::MASKED_FIELDS_BATCH_MAX;
 
-/// One of this many records is parsed again by another parser.
-const SELF_CHECK_EVERY: u64 = 256;
+/// One of this many records of a shard is parsed again by another parser, the first always. A prime, so that it is not the
+/// same place of each batch.
+const SELF_CHECK_EVERY: u64 = 251;
 
 /// What a job did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +18,6 @@ pub(crate) struct MaskCounts {
     pub(crate) masked_fields: u64,
     pub(crate) unmaskable_values: u64,
     pub(crate) self_checks: u64,
-    records: u64,
 }
 
 /// Buffers for records, reused.
@@ -26,6 +26,7 @@ pub(crate) struct RecordScratch {
     fields: Scratch,
     check: SelfCheck,
     token: Vec<u8>,
+    records: u64,
 }
 
 impl RecordScratch {
@@ -64,7 +65,7 @@ impl<'a> Masker<'a> {
     }
 
     pub(crate) fn record(&mut self, record: &RecordView<'_>, new: &mut NewParts) -> RecordVerdict {
-        self.counts.records = self.counts.records.wrapping_add(1);
+        self.scratch.records = self.scratch.records.wrapping_add(1);
         let mut verdict = RecordVerdict {
             value: self.value(record, &mut new.value),
             ..RecordVerdict::default()
@@ -154,7 +155,7 @@ impl<'a> Masker<'a> {
     }
 
     fn is_checked(&self) -> bool {
-        self.counts.records % SELF_CHECK_EVERY == 1
+        self.scratch.records % SELF_CHECK_EVERY == 1
     }
 
     fn survived(&mut self, survived: bool) {

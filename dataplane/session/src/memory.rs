@@ -8,13 +8,14 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use sluice_kafka::views::TopicKey;
-use sluice_policy::{KnownTopic, Permit};
+use sluice_policy::{KnownTopic, MaskPlanId, Permit};
 
 use crate::apis::{fetch, produce};
 use crate::limits::SESSION_TOPICS_MAX;
 use crate::pool::Pool;
 use crate::record::{Asked, Delivered};
 use crate::subscriptions::Subscriptions;
+use crate::transform::{MaskJob, Work};
 
 /// A session's own copies. A topic that is created again has another id, so its name stands; a producer id that is in use may
 /// be lost, and then the table has another generation.
@@ -35,6 +36,10 @@ pub(crate) struct Pools {
     pub(crate) delivered: Pool<Delivered>,
     pub(crate) produced: Pool<produce::Entry>,
     pub(crate) fetched: Pool<fetch::Entry>,
+    pub(crate) masks: Pool<(AskedTopic, MaskPlanId)>,
+    pub(crate) work: Pool<Work>,
+    /// A session masks one answer at a time.
+    pub(crate) mask_job: Option<Box<MaskJob>>,
 }
 
 /// The producer id that was claimed last. It is claimed again now and then, so that it counts as in use.

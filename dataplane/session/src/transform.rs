@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use sluice_kafka::ErrorCode;
 use sluice_kafka::codec::DecompressLimits;
+use sluice_kafka::frame::set_frame_length;
 use sluice_kafka::record_batch::{self, BatchHeader, Rewriting, Rewritten, batches};
+use sluice_kafka::views::fetch_response::{put_records_length, set_records_length};
 use sluice_kafka::views::{FetchResponse, RecordsVerdict, TopicKey};
 use sluice_masking::MaskPlan;
 use sluice_policy::MaskPlanId;
@@ -18,39 +20,38 @@ use crate::limits::{
     MASK_TOKEN_COST_BYTES,
 };
 use crate::mask_record::{MaskCounts, Masker, RecordScratch};
-use crate::memory::AskedTopic;
+use crate::memory::{AskedTopic, Pools};
 use crate::outbox::{Outbox, Piece};
 use crate::record::Delivered;
 use crate::spare::Spare;
 
-/// A masked answer.
-pub(crate) enum Masked {
-    /// All of it is where the broker's answer lies.
-    InPlace,
-    Rewritten(Vec<u8>),
-}
-
-/// Masking of one Fetch answer.
+/// Masking of one Fetch answer; one without a snapshot is of no use but for its memory.
+#[derive(Default)]
 pub(crate) struct MaskJob {
-    snapshot: Arc<Snapshot>,
+    snapshot: Option<Arc<Snapshot>>,
     pending: PendingFetch,
     correlation_id: i32,
-    /// Nothing but values has to change.
-    values_only: bool,
+    /// Nothing but records has to change.
+    records_only: bool,
     /// Sorted by what names the topic.
     masks: Vec<(AskedTopic, MaskPlanId)>,
     delivered: Vec<Delivered>,
-    work: Option<Vec<Work>>,
+    /// In the order of the answer, once it is planned.
+    work: Vec<Work>,
+    is_planned: bool,
     at: usize,
     survivor: Option<&'static str>,
     counts: MaskCounts,
 }
 
 /// One partition's records.
-struct Work {
+#[derive(Debug)]
+pub(crate) struct Work {
     topic: AskedTopic,
     partition: i32,
     plan: MaskPlanId,
+    /// Where their length is written.
+    length: Range<usize>,
     records: Range<usize>,
     /// Bytes of `records` that are done.
     done: usize,
@@ -66,6 +67,7 @@ struct Work {
 }
 
 /// A batch some of whose records are masked.
+#[derive(Debug)]
 struct Begun {
     rewriting: Rewriting,
     header: BatchHeader,
@@ -74,15 +76,34 @@ struct Begun {
     fields: u32,
 }
 
+/// Short records may grow to many times their length, long ones do not: from there on a buffer grows when it must.
+const GROWTH_EIGHTHS_MAX: usize = 16;
+
 /// Codec contexts and buffers for masking, one for each shard: they are of no use to a job between two steps.
 #[derive(Default)]
 pub struct MaskScratch {
     batch: record_batch::Scratch,
     record: RecordScratch,
     pub(crate) spare: Spare,
+    /// By how many eighths the records of a partition have grown lately.
+    growth_eighths: usize,
 }
 
 impl MaskScratch {
+    /// For what masking makes of so many bytes of records. Tokens are mostly longer than what they stand for.
+    fn buffer(&mut self, records_bytes: usize) -> Vec<u8> {
+        let eighths = records_bytes.saturating_mul(self.growth_eighths.max(1));
+        self.spare.take(records_bytes.saturating_add(eighths / 8))
+    }
+
+    /// Learns what became of so many bytes of records; forgets a larger growth by and by.
+    fn grown(&mut self, records_bytes: usize, out_bytes: usize) {
+        let grown = out_bytes.saturating_sub(records_bytes);
+        let eighths = grown.saturating_mul(8).div_ceil(records_bytes.max(1));
+        let before = self.growth_eighths.saturating_sub(1);
+        self.growth_eighths = eighths.clamp(before, GROWTH_EIGHTHS_MAX.max(before));
+    }
+
     /// Takes back the buffers of answers that have been sent; the outbox is then of no more use but to be cleared.
     pub fn give_back(&mut self, sent: &mut Outbox) {
         for piece in sent.released.drain(..) {
@@ -109,26 +130,37 @@ impl std::fmt::Debug for MaskJob {
 
 impl MaskJob {
     pub(crate) fn new(
+        pools: &mut Pools,
         snapshot: Arc<Snapshot>,
         pending: PendingFetch,
         correlation_id: i32,
-        values_only: bool,
+        records_only: bool,
         mut masks: Vec<(AskedTopic, MaskPlanId)>,
         delivered: Vec<Delivered>,
-    ) -> Self {
-        masks.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
-        Self {
-            snapshot,
+    ) -> Box<Self> {
+        masks.sort_unstable_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
+        let mut job = pools.mask_job.take().unwrap_or_default();
+        *job = Self {
+            snapshot: Some(snapshot),
             pending,
             correlation_id,
-            values_only,
+            records_only,
             masks,
             delivered,
-            work: None,
-            at: 0,
-            survivor: None,
-            counts: MaskCounts::default(),
-        }
+            work: pools.work.take(),
+            ..Self::default()
+        };
+        job
+    }
+
+    /// Its memory serves the next.
+    pub(crate) fn give_back(mut self: Box<Self>, pools: &mut Pools) {
+        let done = std::mem::take(&mut *self);
+        done.pending.give_back(pools);
+        pools.masks.give_back(done.masks);
+        pools.delivered.give_back(done.delivered);
+        pools.work.give_back(done.work);
+        pools.mask_job = Some(self);
     }
 
     /// Masks up to about `budget` bytes of `frame`, the broker's answer; says whether all is done. Takes the same frame
@@ -139,17 +171,18 @@ impl MaskJob {
         budget: usize,
         scratch: &mut MaskScratch,
     ) -> bool {
-        if self.work.is_none() {
-            self.work = Some(self.plan_work(frame));
+        if !self.is_planned {
+            self.plan_work(frame);
         }
         let mut left = budget;
         while left > 0 {
-            let Some(work) = self.work.as_mut().and_then(|work| work.get_mut(self.at)) else {
+            let Some(work) = self.work.get_mut(self.at) else {
                 return true;
             };
             let records = frame.get_mut(work.records.clone()).unwrap_or_default();
             let rest = records.get_mut(work.done..).unwrap_or_default();
-            let Some(plan) = self.snapshot.plan(work.plan) else {
+            let snapshot = self.snapshot.as_ref();
+            let Some(plan) = snapshot.and_then(|snapshot| snapshot.plan(work.plan)) else {
                 self.survivor = Some("a mask plan is missing");
                 return true;
             };
@@ -173,17 +206,19 @@ impl MaskJob {
                 }
             }
             let survivor = step_batch(plan, work, rest, &mut left, scratch, &mut self.counts);
+            if work.begun.is_none() && work.done > work.kept {
+                scratch.grown(work.done.saturating_sub(work.kept), work.out.len());
+            }
             self.survivor = self.survivor.or(survivor);
             scratch.batch.shrink(MASK_SCRATCH_BYTES_KEPT);
             scratch.record.shrink(MASK_SCRATCH_BYTES_KEPT);
         }
-        self.work.as_ref().is_some_and(|work| self.at >= work.len())
+        self.at >= self.work.len()
     }
 
     /// Memory that the job holds between two steps.
     pub(crate) fn held_bytes(&self) -> usize {
-        let work = self.work.iter().flatten();
-        let held = work.map(|work| {
+        let held = self.work.iter().map(|work| {
             let begun = work.begun.as_ref();
             let begun = begun.map_or(0, |begun| begun.rewriting.held_bytes());
             work.out.capacity().saturating_add(begun)
@@ -194,56 +229,104 @@ impl MaskJob {
 
     /// Memory that the answer takes beside that, once it is made from `frame`.
     pub(crate) fn answer_bytes(&self, frame: &[u8]) -> usize {
-        match &self.work {
-            Some(work) if !self.is_in_place(work) => merged_bytes(frame, work),
-            _ => 0,
+        match self.is_spliced() {
+            true => 0,
+            false => self.merged_bytes(frame),
         }
     }
 
-    fn is_in_place(&self, work: &[Work]) -> bool {
-        self.values_only && !work.is_empty() && work.iter().all(Work::is_in_place)
+    /// Whether the answer goes from where it lies, but for records that others stand for.
+    fn is_spliced(&self) -> bool {
+        self.records_only && self.is_planned && self.work.iter().all(|work| work.error.is_none())
     }
 
-    /// The client's answer, what it delivers, and what was done.
+    /// Sends the client's answer, which lies at `at` in the shell's read buffer as far as it is the broker's, and says what was
+    /// done; of what it delivers tells [`Self::delivered`].
     pub(crate) fn finish(
-        mut self,
-        frame: &[u8],
+        &mut self,
+        at: usize,
+        frame: &mut [u8],
         scratch: &mut MaskScratch,
-    ) -> Result<(Masked, Vec<Delivered>, MaskCounts), Close> {
+        mut send: impl FnMut(Piece),
+    ) -> Result<MaskCounts, Close> {
         if let Some(survivor) = self.survivor {
             return Err(Close::Internal(survivor));
         }
-        let mut work = self.work.take().unwrap_or_default();
-        let masked = if self.is_in_place(&work) {
-            Masked::InPlace
+        if self.is_spliced() {
+            self.splice(at, frame, scratch, send);
         } else {
-            Masked::Rewritten(self.merge(frame, &mut work, scratch)?)
-        };
-        let mut delivered = self.delivered;
-        for work in work {
-            scratch.spare.give_back(work.out);
-            delivered.push(work.delivered);
+            send(Piece::Owned(self.merge(frame, scratch)?));
         }
+        for work in self.work.drain(..) {
+            scratch.spare.give_back(work.out);
+            self.delivered.push(work.delivered);
+        }
+        let delivered = &mut self.delivered;
         delivered.retain(|delivered| delivered.records_count > 0 || delivered.error != 0);
-        Ok((masked, delivered, self.counts))
+        Ok(self.counts)
     }
 
-    fn merge(
-        &self,
-        frame: &[u8],
-        work: &mut [Work],
+    /// What the answer delivers, once it is finished.
+    pub(crate) fn delivered(&self) -> &[Delivered] {
+        &self.delivered
+    }
+
+    /// Sends the broker's answer with other records in it, and sets the lengths that speak of them.
+    fn splice(
+        &mut self,
+        at: usize,
+        frame: &mut [u8],
         scratch: &mut MaskScratch,
-    ) -> Result<Vec<u8>, Close> {
-        let mut out = scratch.spare.take(merged_bytes(frame, work));
+        mut send: impl FnMut(Piece),
+    ) {
+        let version = self.pending.version();
+        let lies = |range: Range<usize>| Piece::Read {
+            start: at.saturating_add(range.start),
+            end: at.saturating_add(range.end),
+        };
+        let (mut replaced_bytes, mut new_bytes): (usize, usize) = (0, 0);
+        let mut sent = 0;
+        for work in self.work.iter_mut().filter(|work| !work.is_in_place()) {
+            let records_bytes = work.kept.saturating_add(work.out.len());
+            replaced_bytes = replaced_bytes.saturating_add(work.records.len());
+            new_bytes = new_bytes.saturating_add(records_bytes);
+            if !set_records_length(frame, version, work.length.clone(), records_bytes) {
+                let mut length = scratch.spare.take(work.length.len());
+                put_records_length(version, records_bytes, &mut length);
+                replaced_bytes = replaced_bytes.saturating_add(work.length.len());
+                new_bytes = new_bytes.saturating_add(length.len());
+                send(lies(sent..work.length.start));
+                send(Piece::Owned(length));
+                sent = work.length.end;
+            }
+            let kept = sent..work.records.start.saturating_add(work.kept);
+            if !kept.is_empty() {
+                send(lies(kept));
+            }
+            if !work.out.is_empty() {
+                send(Piece::Owned(std::mem::take(&mut work.out)));
+            }
+            sent = work.records.end;
+        }
+        if sent < frame.len() {
+            send(lies(sent..frame.len()));
+        }
+        let frame_bytes = frame.len().saturating_add(new_bytes);
+        set_frame_length(frame, frame_bytes.saturating_sub(replaced_bytes));
+    }
+
+    fn merge(&mut self, frame: &[u8], scratch: &mut MaskScratch) -> Result<Vec<u8>, Close> {
+        let mut out = scratch.spare.take(self.merged_bytes(frame));
+        let mut work = std::mem::take(&mut self.work);
         let mut places = Places::default();
-        self.pending.merge(
+        let merged = self.pending.merge(
             self.correlation_id,
             frame,
             |topic, partition, records, out| {
                 if self.mask_of(topic).is_none() {
                     return RecordsVerdict::Keep;
                 }
-                let found = places.find(work, (topic, partition.index), |work| {
+                let found = places.find(&work, (topic, partition.index), |work| {
                     (work.topic.key(), work.partition)
                 });
                 let work = found.and_then(|found| work.get_mut(found));
@@ -265,8 +348,9 @@ impl MaskJob {
                 }
             },
             &mut out,
-        )?;
-        Ok(out)
+        );
+        self.work = work;
+        merged.map(|()| out)
     }
 
     /// The topic and its plan, if it is masked.
@@ -277,11 +361,12 @@ impl MaskJob {
         found.ok().and_then(|at| self.masks.get(at))
     }
 
-    fn plan_work(&self, frame: &[u8]) -> Vec<Work> {
+    fn plan_work(&mut self, frame: &[u8]) {
+        self.is_planned = true;
         let Ok(response) = FetchResponse::parse(frame, self.pending.version()) else {
-            return Vec::new();
+            return;
         };
-        let mut work = Vec::new();
+        let mut work = std::mem::take(&mut self.work);
         let mut places = Places::default();
         for topic in response.topics() {
             let Some((named, plan)) = self.mask_of(topic.key) else {
@@ -307,6 +392,7 @@ impl MaskJob {
                     topic: named.clone(),
                     partition: partition.index,
                     plan: *plan,
+                    length: partition.records_length_field().unwrap_or_default(),
                     records: partition.records.unwrap_or_default(),
                     done: 0,
                     begun: None,
@@ -318,21 +404,22 @@ impl MaskJob {
                 });
             }
         }
-        work
+        self.work = work;
     }
-}
 
-/// Bytes of the answer that is made anew, with a few more for lengths that grew.
-fn merged_bytes(frame: &[u8], work: &[Work]) -> usize {
-    let masked = work
-        .iter()
-        .map(|work| work.kept.saturating_add(work.out.len()));
-    let replaced: usize = work.iter().map(|work| work.records.len()).sum();
-    frame
-        .len()
-        .saturating_sub(replaced)
-        .saturating_add(work.len().saturating_mul(size_of::<u64>()))
-        .saturating_add(masked.sum())
+    /// Bytes of the answer that is made anew, with a few more for lengths that grew.
+    fn merged_bytes(&self, frame: &[u8]) -> usize {
+        let masked = self.work.iter();
+        let masked: usize = masked
+            .map(|work| work.kept.saturating_add(work.out.len()))
+            .sum();
+        let replaced: usize = self.work.iter().map(|work| work.records.len()).sum();
+        frame
+            .len()
+            .saturating_sub(replaced)
+            .saturating_add(self.work.len().saturating_mul(size_of::<u64>()))
+            .saturating_add(masked)
+    }
 }
 
 impl Work {
@@ -409,9 +496,7 @@ fn begin(plan: &MaskPlan, work: &mut Work, rest: &[u8], scratch: &mut MaskScratc
         Ok((batch, Some(rewriting))) => {
             let patches = plan.keeps_lengths();
             if !patches && work.out.capacity() == 0 {
-                // Tokens are mostly longer than what they stand for.
-                let bytes = rest.len().saturating_add(rest.len() / 8);
-                work.out = scratch.spare.take(bytes);
+                work.out = scratch.buffer(rest.len());
             }
             let bytes = rewriting.decompressed_bytes();
             work.begun = Some(Begun {

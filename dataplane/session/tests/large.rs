@@ -55,7 +55,7 @@ fn a_value_of_100_mb_is_withheld_within_bounded_memory_and_the_rest_of_its_batch
         };
         while !job.step(&mut frame, limits::MASK_STEP_BYTES, &mut scratch) {}
         session
-            .masked(&environment, job, &frame, &mut scratch, &mut out)
+            .masked(&environment, job, &mut frame, &mut scratch, &mut out)
             .unwrap();
         session.release(&mut out).unwrap();
     });

@@ -77,7 +77,7 @@ fn what_was_answered_is_not_held_any_more() {
         let empty = (0..100).map(|partition| (partition, vec![])).collect();
         let answer = fetched(&[("orders", empty)]);
         let answer = frames::response::<FetchRequest>(12, i32::try_from(round).unwrap(), &answer);
-        assert_eq!(rig.broker(answer).answers[0].place, Place::InPlace);
+        assert_eq!(rig.broker(answer).answers[0].place, Place::Buffer);
         assert_eq!(rig.session.held_bytes(), 0);
     }
     // Denied at once: the answer is held until its turn has come, which is now.

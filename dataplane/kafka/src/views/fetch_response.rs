@@ -1,5 +1,6 @@
 //! Fetch responses, versions 4 to 18.
 
+use std::iter::repeat_n;
 use std::ops::Range;
 
 use super::merge::{Answer, MergeEntry, Plan, PlannedTopic};
@@ -8,7 +9,7 @@ use crate::api::FETCH;
 use crate::header::{RESPONSE_CORRELATION_ID_AT, read_response_header};
 use crate::reader::{Encoding, Reader};
 use crate::writer::{
-    begin_frame, end_frame, put_count, put_i16, put_i32, put_i64, put_no_tags, put_uvarint,
+    begin_frame, end_frame, fill_uvarint, put_count, put_i16, put_i32, put_i64, put_no_tags,
     set_i32, uvarint_bytes,
 };
 use crate::{ErrorCode, Malformed};
@@ -50,6 +51,14 @@ pub struct FetchedPartition {
     content: Range<usize>,
     span: Range<usize>,
     tags_count: u32,
+}
+
+impl FetchedPartition {
+    /// Where the length of its records is written, if there are records and not null.
+    pub fn records_length_field(&self) -> Option<Range<usize>> {
+        let records = self.records.as_ref()?;
+        Some(self.head.end..records.start)
+    }
 }
 
 /// What becomes of one partition's records.
@@ -148,6 +157,34 @@ impl<'a> FetchResponse<'a> {
 /// Overwrites the fetch session's id with 0: no session, whatever the broker says.
 pub fn clear_session_id(frame: &mut [u8], session_id_at: usize) {
     set_i32(frame, session_id_at, 0);
+}
+
+/// Overwrites the length of a partition's records, if it fits where the old one is written.
+#[must_use]
+pub fn set_records_length(
+    frame: &mut [u8],
+    version: i16,
+    field: Range<usize>,
+    records_bytes: usize,
+) -> bool {
+    let encoding = Layout::of(FETCH, version).encoding;
+    let field = frame.get_mut(field).unwrap_or_default();
+    let fits = length_bytes(encoding, records_bytes) <= field.len();
+    if fits {
+        write_length(field, encoding, records_bytes);
+    }
+    fits
+}
+
+/// Appends the length of a partition's records.
+pub fn put_records_length(version: i16, records_bytes: usize, out: &mut Vec<u8>) {
+    let at = out.len();
+    put_length(
+        out,
+        Layout::of(FETCH, version).encoding,
+        at..at,
+        records_bytes,
+    );
 }
 
 /// Appends one complete response that answers every entry once, in order: from `broker`'s response where the entry has no
@@ -277,7 +314,8 @@ fn put_fetched(
             copy(out, frame, partition.span.clone());
         }
         RecordsVerdict::Replaced => {
-            put_length(out, encoding, length_at, records_at);
+            let records_bytes = out.len().saturating_sub(records_at);
+            put_length(out, encoding, length_at..records_at, records_bytes);
             copy(out, frame, partition.content.end..partition.span.end);
         }
         RecordsVerdict::Error(error) => {
@@ -287,26 +325,33 @@ fn put_fetched(
     }
 }
 
-/// Writes the length of `out[records_at..]` into the gap `out[length_at..records_at]`, moving the records if it does not fit.
-fn put_length(out: &mut Vec<u8>, encoding: Encoding, length_at: usize, records_at: usize) {
-    let records_bytes = out.len().saturating_sub(records_at);
-    let mut field = Vec::with_capacity(5);
-    match encoding {
-        Encoding::Classic => put_i32(&mut field, i32::try_from(records_bytes).unwrap_or(i32::MAX)),
-        Encoding::Flexible => put_uvarint(
-            &mut field,
-            u32::try_from(records_bytes.saturating_add(1)).unwrap_or(u32::MAX),
-        ),
+/// Writes a length of records into the gap `out[gap]`, moving what is behind it if it does not fit.
+fn put_length(out: &mut Vec<u8>, encoding: Encoding, gap: Range<usize>, records_bytes: usize) {
+    let field_bytes = length_bytes(encoding, records_bytes);
+    let field = gap.start..gap.start.saturating_add(field_bytes);
+    if field != gap {
+        out.splice(gap, repeat_n(0, field_bytes));
     }
-    out.splice(length_at..records_at, field);
+    let field = out.get_mut(field).unwrap_or_default();
+    write_length(field, encoding, records_bytes);
+}
+
+/// Writes a length of records over all of `field`.
+fn write_length(field: &mut [u8], encoding: Encoding, records_bytes: usize) {
+    match encoding {
+        Encoding::Classic => set_i32(field, 0, i32::try_from(records_bytes).unwrap_or(i32::MAX)),
+        Encoding::Flexible => fill_uvarint(field, flexible_length(records_bytes)),
+    }
+}
+
+fn flexible_length(records_bytes: usize) -> u32 {
+    u32::try_from(records_bytes.saturating_add(1)).unwrap_or(u32::MAX)
 }
 
 fn length_bytes(encoding: Encoding, records_bytes: usize) -> usize {
     match encoding {
         Encoding::Classic => 4,
-        Encoding::Flexible => {
-            uvarint_bytes(u32::try_from(records_bytes.saturating_add(1)).unwrap_or(u32::MAX))
-        }
+        Encoding::Flexible => uvarint_bytes(flexible_length(records_bytes)),
     }
 }
 

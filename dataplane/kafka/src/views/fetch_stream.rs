@@ -12,7 +12,7 @@ use crate::frame::LENGTH_BYTES;
 use crate::limits::{BATCH_HEADER_BYTES, REQUEST_ELEMENTS_MAX};
 use crate::reader::Reader;
 use crate::record_batch::BatchHeader;
-use crate::writer::uvarint_bytes;
+use crate::writer::{fill_uvarint, uvarint_bytes};
 use crate::{ErrorCode, Flaw, Malformed};
 
 /// A structure of more bytes than this that is not whole is looked at again only once twice as many have arrived, so that
@@ -363,15 +363,5 @@ fn blank_tags(section: &mut [u8]) {
             value_bytes,
         );
         return;
-    }
-}
-
-/// Writes an unsigned varint over all of `field`, longer than need be if so is the field.
-fn fill_uvarint(field: &mut [u8], mut value: u32) {
-    let last = field.len().saturating_sub(1);
-    for (at, byte) in field.iter_mut().enumerate() {
-        let more = if at < last { 0x80 } else { 0 };
-        *byte = (value & 0x7f) as u8 | more;
-        value = value.wrapping_shr(7);
     }
 }

@@ -181,7 +181,7 @@ pub(crate) fn answer(
     let (session_id_at, rewrite, masks, seen) = {
         let response =
             FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
-        let mut masks: Vec<(AskedTopic, MaskPlanId)> = Vec::new();
+        let mut masks: Vec<(AskedTopic, MaskPlanId)> = ask.pools().masks.take();
         let mut seen: Vec<Delivered> = ask.pools().delivered.take();
         let mut places = Places::default();
         for topic in response.topics() {
@@ -235,15 +235,18 @@ pub(crate) fn answer(
         if let Some(at) = session_id_at {
             clear_session_id(frame, at);
         }
-        return Ok(FetchStep::Mask(Box::new(MaskJob::new(
-            ask.snapshot(),
+        let snapshot = ask.snapshot();
+        return Ok(FetchStep::Mask(MaskJob::new(
+            ask.pools(),
+            snapshot,
             pending,
             correlation_id,
             !rewrite,
             masks,
             seen,
-        ))));
+        )));
     }
+    ask.pools().masks.give_back(masks);
     let mut seen = seen;
     for delivered in seen
         .drain(..)

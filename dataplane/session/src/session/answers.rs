@@ -12,7 +12,7 @@ use crate::forward::{Permits, Unreceipted};
 use crate::in_flight::{InFlight, InFlightState};
 use crate::outbox::{Outbox, Piece};
 use crate::record::{DenialId, RequestRef};
-use crate::transform::{MaskJob, MaskScratch, Masked};
+use crate::transform::{MaskJob, MaskScratch};
 
 /// What a broker's frame needs next.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub enum BrokerStep {
 #[derive(Debug)]
 pub struct Masking {
     job: Box<MaskJob>,
-    /// Where the answer lies.
-    in_place: Piece,
+    /// Where the answer lies in the shell's read buffer.
+    at: usize,
     request: RequestRef,
     durability: Durability,
 }
@@ -145,7 +145,7 @@ impl Session {
         let step = match masking {
             Some(job) => BrokerStep::Mask(Masking {
                 job,
-                in_place: piece,
+                at,
                 request,
                 durability,
             }),
@@ -166,7 +166,7 @@ impl Session {
         Ok(step)
     }
 
-    /// Takes a finished masking job with the frame that it masked.
+    /// Takes a finished masking job with the frame that it masked, and sets the lengths in it that have changed.
     ///
     /// # Errors
     /// The reason to close the session; above all a masked field that survived.
@@ -174,36 +174,32 @@ impl Session {
         &mut self,
         environment: &Environment<'_>,
         masking: Masking,
-        frame: &[u8],
+        frame: &mut [u8],
         scratch: &mut MaskScratch,
         out: &mut Outbox,
     ) -> Result<(), Close> {
         let Masking {
-            job,
-            in_place,
+            mut job,
+            at,
             request,
             durability,
         } = masking;
-        let (masked, delivered, counts) = job.finish(frame, scratch)?;
-        out.counts.masked_fields = out
-            .counts
-            .masked_fields
-            .saturating_add(counts.masked_fields);
-        out.counts.unmaskable_values = out
-            .counts
+        let counts = job.finish(at, frame, scratch, |piece| {
+            out.push(Unreceipted {
+                api_key: request.api_key,
+                permits: Permits::Answer,
+                piece,
+            });
+        })?;
+        let sum = &mut out.counts;
+        sum.masked_fields = sum.masked_fields.saturating_add(counts.masked_fields);
+        sum.unmaskable_values = sum
             .unmaskable_values
             .saturating_add(counts.unmaskable_values);
-        out.counts.self_checks = out.counts.self_checks.saturating_add(counts.self_checks);
+        sum.self_checks = sum.self_checks.saturating_add(counts.self_checks);
         self.scribe(environment)
-            .outcome(out, request, &delivered, durability);
-        out.push(Unreceipted {
-            api_key: request.api_key,
-            permits: Permits::Answer,
-            piece: match masked {
-                Masked::InPlace => in_place,
-                Masked::Rewritten(bytes) => Piece::Owned(bytes),
-            },
-        });
+            .outcome(out, request, job.delivered(), durability);
+        job.give_back(&mut self.memory.pools);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ fn an_ordinary_consumers_request_goes_on_where_it_lies() {
             *round.only_forwarded(),
             crate::support::Sent {
                 bytes: frame,
-                place: Place::InPlace
+                place: Place::Buffer
             }
         );
         let intent = round.fact(Kind::Intent);
@@ -55,7 +55,7 @@ fn an_ordinary_consumers_request_goes_on_where_it_lies() {
             round.answers,
             [crate::support::Sent {
                 bytes: frame,
-                place: Place::InPlace
+                place: Place::Buffer
             }]
         );
         let outcome = round.fact(Kind::Outcome);

@@ -11,6 +11,7 @@ mod fetch;
 mod groups;
 mod masking;
 mod masking_bad_input;
+mod masking_places;
 mod masking_untouched;
 mod metadata;
 mod order;

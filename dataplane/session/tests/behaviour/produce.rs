@@ -44,7 +44,7 @@ fn forwards_an_allowed_request_where_it_lies() {
         let frame = frames::request(version, 42, &request);
         let round = rig.client(frame.clone());
         let sent = round.only_forwarded();
-        assert_eq!(sent.place, Place::InPlace);
+        assert_eq!(sent.place, Place::Buffer);
         assert_eq!(sent.bytes, frame, "byte for byte");
 
         let intent = round.fact(Kind::Intent);
@@ -70,7 +70,7 @@ fn forwards_an_allowed_request_where_it_lies() {
         if version < 10 {
             assert_eq!(
                 (round.answers[0].place, &round.answers[0].bytes),
-                (Place::InPlace, &frame)
+                (Place::Buffer, &frame)
             );
         }
         let (_, read) = frames::decode_response::<ProduceRequest>(version, &round.answers[0].bytes);

@@ -82,7 +82,7 @@ fn a_wrong_crc_goes_on_as_it_is_because_the_broker_checks_it_before_it_appends()
         let frame = frames::request(version, 1, &request);
         let round = rig.client(frame.clone());
         let sent = round.only_forwarded();
-        assert_eq!((sent.place, &sent.bytes), (Place::InPlace, &frame));
+        assert_eq!((sent.place, &sent.bytes), (Place::Buffer, &frame));
         // Evidence is of what was sent.
         let intent = round.fact(Kind::Intent);
         assert_eq!(intent.partition("orders", 0).batch_crc, Some(crc));

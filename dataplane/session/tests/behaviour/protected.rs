@@ -122,7 +122,7 @@ fn a_granted_write_goes_on_where_it_lies_and_says_so() {
     let mut rig = Rig::authenticated("writer");
     rig.world.grant(PRODUCER, "payments");
     let round = write(&mut rig, plain(b"a"));
-    assert_eq!(round.only_forwarded().place, Place::InPlace);
+    assert_eq!(round.only_forwarded().place, Place::Buffer);
     assert!(
         round
             .fact(Kind::Intent)

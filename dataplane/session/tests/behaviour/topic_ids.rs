@@ -52,7 +52,7 @@ fn an_id_that_no_broker_has_named_is_answered_with_100_until_one_does() {
     let frame = frames::request(13, 1, &produce_to(NEW));
     let round = rig.client(frame.clone());
     let sent = round.only_forwarded();
-    assert_eq!((sent.place, &sent.bytes), (Place::InPlace, &frame));
+    assert_eq!((sent.place, &sent.bytes), (Place::Buffer, &frame));
     let intent = round.fact(Kind::Intent);
     assert_eq!(intent.named(), [("orders", 0)]);
     let id = Some(NEW.into_bytes());

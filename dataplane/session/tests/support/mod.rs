@@ -33,9 +33,11 @@ pub struct Sent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// `Piece::Read`: from the read buffer.
-    InPlace,
+    Buffer,
     /// `Piece::Owned`: written by the session.
     Owned,
+    /// Pieces of both kinds.
+    Both,
 }
 
 /// All that one round of the pump did.
@@ -283,7 +285,7 @@ impl Rig {
             return round;
         }
         self.settle(&mut out, &mut round);
-        round.answers = pieces(&out, &buffer);
+        round.answers = joined(pieces(&out, &buffer));
         self.drain(&mut round);
         round
     }
@@ -357,7 +359,7 @@ fn pieces(out: &Outbox, buffer: &[u8]) -> Vec<Sent> {
         .map(|piece| match piece {
             Piece::Read { start, end } => Sent {
                 bytes: buffer[*start..*end].to_vec(),
-                place: Place::InPlace,
+                place: Place::Buffer,
             },
             Piece::Owned(bytes) => Sent {
                 bytes: bytes.clone(),
@@ -365,6 +367,28 @@ fn pieces(out: &Outbox, buffer: &[u8]) -> Vec<Sent> {
             },
         })
         .collect()
+}
+
+/// Whole frames, of however many pieces each.
+fn joined(pieces: Vec<Sent>) -> Vec<Sent> {
+    let mut frames: Vec<Sent> = Vec::new();
+    let is_whole = |frame: &Sent| {
+        let length = *frame.bytes.first_chunk().expect("a length");
+        i32::from_be_bytes(length) as usize + 4 == frame.bytes.len()
+    };
+    for piece in pieces {
+        match frames.last_mut().filter(|last| !is_whole(last)) {
+            None => frames.push(piece),
+            Some(last) => {
+                last.bytes.extend(piece.bytes);
+                if last.place != piece.place {
+                    last.place = Place::Both;
+                }
+            }
+        }
+    }
+    assert!(frames.iter().all(is_whole), "a frame that is cut");
+    frames
 }
 
 /// xorshift64*, so that a failing run can be repeated from its printed seed.
