@@ -5,9 +5,11 @@
 data_plane=shard-,journal-,control
 
 compare() { # HAPROXY PRINCIPAL OPTION...
-    local haproxy=$1 principal=$2
+    local haproxy=$1 principal=$2 code=0 others
     shift 2
     all_alive
+    proxy_options "${proxies[@]}"
+    begin_load_of "${proxies[@]}"
     # Errors are counted in the table; they end the script only in the exit code.
     taskset -c 1 "$loadgen" compare --quiet --topic orders --seconds "$seconds" --rounds "$rounds" --warm-up-seconds 1 \
         --target "direct=127.0.0.1:$sink_port" \
@@ -16,17 +18,21 @@ compare() { # HAPROXY PRINCIPAL OPTION...
         --with "gateway.token-url=${token_urls[gateway]}/token" \
         --with "gateway.client-id=$principal" --with "gateway.client-secret-file=$run/secrets/$principal" \
         --baseline "$haproxy" --watch "$haproxy=${pids[$haproxy]}" --watch "gateway=${pids[gateway]}/$data_plane" \
-        "${proxies[@]}" "$@"
+        "${others[@]}" "$@" || code=1
     echo
+    end_load_of "${proxies[@]}" || code=1
+    return "$code"
 }
 
 # TLS between client and proxy, and between proxy and broker; the gateway in plain text beside them.
 compare_tls() { # PRINCIPAL OPTION...
-    local principal=$1 name code=0 logins=()
+    local principal=$1 name code=0 logins=() others
     shift
     start_tls
     all_alive
     rm -f "$run/tls.json"
+    proxy_options "${tls_proxies[@]}"
+    begin_load_of "${tls_proxies[@]}"
     for name in direct haproxy-tls gateway-tls; do
         logins+=(--with "$name.tls-roots=$run/tls/ca.pem")
     done
@@ -40,8 +46,10 @@ compare_tls() { # PRINCIPAL OPTION...
         --target "gateway=127.0.0.1:${gateway_ports[gateway]}" "${logins[@]}" \
         --baseline haproxy-tls --watch "haproxy-tls=${pids[haproxy-tls]}" \
         --watch "gateway-tls=${pids[gateway-tls]}/$data_plane" --watch "gateway=${pids[gateway]}/$data_plane" \
-        --json-file "$run/tls.json" "$@" || code=1
+        --json-file "$run/tls.json" "${others[@]}" "$@" || code=1
     echo
+    end_load_of "${tls_proxies[@]}" || code=1
+    without_tls
     python3 scripts/lib/ladder-tables.py tls "$run/tls.json"
     return "$code"
 }
@@ -55,6 +63,7 @@ run_options() { # TARGET PRINCIPAL; into $options
         options=(--target "127.0.0.1:${gateway_ports[$1]}" --token-url "${token_urls[$1]}/token" --client-id "$2"
             --client-secret-file "$run/secrets/$2")
         ;;
+    *) options=(--target "${proxy_hosts[$1]}:${proxy_ports[$1]}") ;;
     esac
     [[ $1 != *-tls ]] || options+=(--tls-roots "$run/tls/ca.pem")
 }
@@ -109,7 +118,7 @@ connections() {
             --rate "$3" >"$run/connections.out"
     }
     printf '| | KiB a connection |\n|---|---|\n'
-    for name in haproxy gateway haproxy-tls gateway-tls; do
+    for name in haproxy gateway "${proxies[@]}" haproxy-tls gateway-tls "${tls_proxies[@]}"; do
         run_options "$name" analytics-clear
         ping_all 1 1 100 # what the first connection alone costs
         before=$(resident_kib "$name")
@@ -127,13 +136,14 @@ connections() {
         printf '| %s | %s |\n' "$name" "$(((after - before) * 10 / count))" | sed 's/\([0-9]\) |$/.\1 |/'
     done
     printf '\n%s connections, resident memory.\n\n' "$count"
+    without_tls
 }
 
 # A ping-pong connection alone, then beside connections that consume as fast as they can, over and over. Their generator yields
 # to the ping's and to the sink, which share its CPU: what a ping waits for is the one thread in between. `direct` shows what is
 # left of the rest.
 fairness() {
-    local name round options code=0 targets=(direct haproxy-splice gateway)
+    local name round options code=0 targets=(direct haproxy-splice gateway "${proxies[@]}")
     all_alive
     ping_pong() { # NAME
         taskset -c 1 "$loadgen" run --quiet --topic orders --mode ping --rate max --in-flight 1 "${options[@]}" \
@@ -159,7 +169,7 @@ fairness() {
 
 # Readers at a steady rate, alone and then beside 64 connections that ask for as much at once and read 16 KiB a second.
 slow_consumers() {
-    local name round options code=0 targets=(direct haproxy-splice gateway)
+    local name round options code=0 targets=(direct haproxy-splice gateway "${proxies[@]}")
     all_alive
     for ((round = 1; round <= rounds; ++round)); do
         for name in "${targets[@]}"; do
@@ -175,8 +185,9 @@ slow_consumers() {
 
 # Policy that changes each second under load: one version, then the other, so that every change is one. `direct` has the
 # same changes on the same CPUs, and no gateway in its way: what it feels is the command and the control plane, not the change.
+# So do further proxies.
 churn() { # LOAD PRINCIPAL OPTION...
-    local load=$1 principal=$2 name round options code=0 targets=(direct gateway)
+    local load=$1 principal=$2 name round options code=0 targets=(direct gateway "${proxies[@]}")
     shift 2
     all_alive
     # shellcheck disable=SC2016 # that script expands it

@@ -26,12 +26,14 @@ make_certificates() {
 
 # The further listeners tell clients to come by way of a HAProxy, which reads no answer and so rewrites no address.
 start_sink() {
+    local listens
+    sink_listens_for_proxies
     taskset -c 1 "$loadgen" sink --listen "127.0.0.1:$sink_port" \
         --listen "127.0.0.1:$proxied_port=127.0.0.1:$haproxy_port" \
         --listen "127.0.0.1:$spliced_port=127.0.0.1:$haproxy_splice_port" \
         --listen-tls "127.0.0.1:$sink_tls_port" \
         --listen-tls "127.0.0.1:$proxied_tls_port=127.0.0.1:$haproxy_tls_port" \
-        --tls-certificate "$run/tls/certificate.pem" --tls-key "$run/tls/key.pem" --cpu 1 --topic orders=4 \
+        "${listens[@]}" --tls-certificate "$run/tls/certificate.pem" --tls-key "$run/tls/key.pem" --cpu 1 --topic orders=4 \
         --json-records --record-bytes 1024 --records-per-batch 100 >"$run/sink.ready" 2>"$run/sink.log" &
     pids[sink]=$!
     await sink 'sink' grep -q 'sink is ready' "$run/sink.ready"
@@ -96,7 +98,7 @@ apply_policy() { # GATEWAY FILE
 # The proxies with TLS on both sides. They wait until a load wants them: what is idle there has no part in the others.
 start_tls() {
     [[ -z ${pids[gateway-tls]:-} ]] || return 0
-    local tls=$run/tls
+    local tls=$run/tls target
     say 'starting the proxies with TLS'
     # TLS 1.3 with AES-256, which the gateway and its clients agree upon, too.
     start_haproxy haproxy-tls "    ssl-default-bind-options ssl-min-ver TLSv1.3
@@ -108,4 +110,7 @@ start_tls() {
     start_gateway gateway-tls "$gateway_tls_ports" "$sink_tls_port" \
         -e "/broker_port_base:/a\\  tls: {certificate: $tls/certificate.pem, key: $tls/key.pem}" \
         -e "/bootstrap: \[/a\\  tls: {roots: $tls/ca.pem}"
+    for target in "${tls_proxies[@]}"; do
+        start_proxy "$target"
+    done
 }

@@ -1,8 +1,9 @@
-# What scripts/ladder and scripts/stages share: processes that are started, waited for, measured and ended. Sourced; it uses
+# What scripts/ladder, scripts/stages and scripts/compare share: processes that are started, waited for, measured and ended. Sourced; it uses
 # those scripts' `say`, and `run` once there is something in it.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-declare -A pids=() # of what was started here
+declare -A pids=()     # of what was started here
+declare -A sessions=() # of these, by name too, those that lead a session: all of it ends with them
 
 # An empty directory for one run. With SLUICE_KEEP_RUNS nothing of an earlier run is removed: for five minutes after thousands
 # of files were removed ext4 takes a millisecond to make one, and evidence is files.
@@ -22,13 +23,25 @@ begin_run() { # NAME
 finish() {
     local name
     for name in "${!pids[@]}"; do
-        kill -TERM "${pids[$name]}" 2>/dev/null || true
+        kill -TERM -- "${sessions[$name]:+-}${pids[$name]}" 2>/dev/null || true
+    done
+    for name in "${!sessions[@]}"; do
+        end_session "${sessions[$name]}"
     done
     for name in "${!pids[@]}"; do
         wait "${pids[$name]}" 2>/dev/null || true
     done
     # The evidence of all that load, and keys of masks.
     [[ -n ${SLUICE_KEEP_RUNS-} ]] || rm -rf "$run/state" "$run/relay"
+}
+
+# What somebody else's program makes of a request to end is not known here: it has ten seconds for it.
+end_session() { # LEADER
+    local deadline=$((SECONDS + 10))
+    while kill -0 -- "-$1" 2>/dev/null && ((SECONDS < deadline)); do
+        sleep 0.1
+    done
+    kill -KILL -- "-$1" 2>/dev/null || true
 }
 
 # Ports in a row that nothing listens on now, below those that the kernel gives to outgoing connections.
