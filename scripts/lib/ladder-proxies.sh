@@ -133,7 +133,11 @@ end_load_of() { # TARGET...
     return "$code"
 }
 ticks_elsewhere() { # TARGET
-    [[ -z ${sessions[$1]:-} ]] || python3 scripts/lib/processes.py others "${sessions[$1]}" "${watched[$1]}"
+    if [[ -n ${sessions[$1]:-} ]]; then
+        python3 scripts/lib/processes.py others "${sessions[$1]}" "${watched[$1]}"
+    else
+        echo 0
+    fi
 }
 
 # Says which proxies a load under TLS does without.
