@@ -32,6 +32,10 @@ take_proxy() { # --proxy|--proxy-tls NAME=HOST:PORT,COMMAND
         say "$1 $2: a proxy that runs already wants LADDER_SINK_PORT, the port that it has as its broker, and can have no TLS"
         exit 2
     fi
+    if is_running "$target" && ((proxy_ports[$target] == 0)); then
+        say "$1 $2: a proxy that runs already has a port"
+        exit 2
+    fi
     if is_running "$target" && ! kill -0 "${proxy_commands[$target]}" 2>/dev/null; then
         say "$1 $2: there is no process ${proxy_commands[$target]}"
         exit 2
