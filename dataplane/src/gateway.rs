@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::accept::{AcceptError, AcceptRoom, Accepted};
+use crate::accept::{AcceptError, AcceptRoom, Accepted, ConnectionHeld};
 use crate::clock;
 use crate::config::GatewayConfig;
 use crate::control::{self, ControlError, ControlThread};
@@ -282,6 +282,21 @@ async fn serve(
 }
 
 async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listeners: &Listeners) {
+    // Each on its own: the room for the handshake, and for what it works with, is not kept for as long as the connection lives.
+    let opened = Box::pin(open(&state, &live, accepted, listeners)).await;
+    if let Some((connection, held)) = opened {
+        Box::pin(pump::run(state, connection)).await;
+        drop(held);
+    }
+}
+
+/// Makes the handshake, if there is one to make.
+async fn open(
+    state: &ShardState,
+    live: &Live,
+    accepted: Accepted,
+    listeners: &Listeners,
+) -> Option<(Rc<Connection>, ConnectionHeld)> {
     let Accepted {
         fd,
         peer,
@@ -291,7 +306,7 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listener
     state.metrics.opened();
     let Ok(sock) = Sock::from_accepted(&state.driver, fd, peer) else {
         state.metrics.closed(&Close::ClientClosed);
-        return;
+        return None;
     };
     let role = state.config.client_tls.clone().map(TlsRole::Server);
     let handshake = async {
@@ -314,24 +329,18 @@ async fn connect(state: Rc<ShardState>, live: Live, accepted: Accepted, listener
     let session = Session::new(uuid::Uuid::new_v4().as_u128(), peer.to_string(), node);
     match opened {
         Ok((stream, node)) => {
-            let connection = Connection::new(
-                session,
-                Rc::new(stream),
-                node,
-                clock::monotonic_ms(),
-                &state.ledger,
-            );
+            let opened_ms = clock::monotonic_ms();
+            let stream = Rc::new(stream);
+            let connection = Connection::new(session, stream, node, opened_ms, &state.ledger);
             live.borrow_mut().push(Rc::downgrade(&connection));
-            // On its own: the handshake's room is not kept for as long as the connection lives.
-            Box::pin(pump::run(state, connection)).await;
+            Some((connection, held))
         }
-        Err(error) => pump::never_opened(
-            &state,
-            session,
-            Close::ClientMalformed(format!("TLS: {error}")),
-        ),
+        Err(error) => {
+            let close = Close::ClientMalformed(format!("TLS: {error}"));
+            pump::never_opened(state, session, close);
+            None
+        }
     }
-    drop(held);
 }
 
 /// Ends sessions whose time or right is over although their client is silent.

@@ -94,14 +94,7 @@ impl Connection {
 
 /// Carries one connection from its first byte to its end, and records the end.
 pub(crate) async fn run(shard: Rc<ShardState>, connection: Rc<Connection>) {
-    let mut outbox = Outbox::default();
-    connection
-        .session
-        .borrow_mut()
-        .opened(&shard.environment().view(), &mut outbox);
-    if let Err(close) = settle(&shard, &connection, &mut outbox).await {
-        connection.close(close);
-    }
+    record_opened(&shard, &connection).await;
     // Pinned where they are: moved into `zip` they would take twice their room.
     let requests = pin!(async {
         let close = carry_requests(&shard, &connection).await;
@@ -124,6 +117,17 @@ pub(crate) async fn run(shard: Rc<ShardState>, connection: Rc<Connection>) {
         .unwrap_or(Close::ClientClosed);
     connection.client.abort();
     record_end(&shard, &mut connection.session.borrow_mut(), &close);
+}
+
+async fn record_opened(shard: &ShardState, connection: &Connection) {
+    let mut outbox = Outbox::default();
+    connection
+        .session
+        .borrow_mut()
+        .opened(&shard.environment().view(), &mut outbox);
+    if let Err(close) = settle(shard, connection, &mut outbox).await {
+        connection.close(close);
+    }
 }
 
 /// Records a connection that ended before its first Kafka byte.

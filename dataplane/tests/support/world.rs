@@ -43,7 +43,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const POLICY: &str = r#"
 kind: Role
 metadata: {name: worker}
-spec: {permissions: [{operations: [Write, Read, Describe], topics: [orders]}]}
+spec: {permissions: [{operations: [Write, Read, Describe], topics: [orders, people]}]}
+---
+kind: Mask
+metadata: {name: personal}
+spec: {topics: [people], fields: ["$.email"], token: {shape: opaque, domain: customers}}
 ---
 kind: Binding
 metadata: {name: worker}
@@ -86,7 +90,7 @@ impl World {
         }
     }
 
-    /// A client that may write and read `orders`.
+    /// A client that may write and read `orders`, and `people` through a mask.
     pub(crate) fn log_in(&self) -> Client {
         let mut client = Client(TcpStream::connect(self.gateway.bootstrap()).unwrap());
         client.0.set_nodelay(true).unwrap();
@@ -231,7 +235,11 @@ fn put_snapshot(state_dir: &Path) {
     };
     let snapshot = sluice_proto::v1::Snapshot {
         tables: sluice_policy::compile(&set, revision).unwrap().into(),
-        ..sluice_proto::v1::Snapshot::default()
+        mask_keys: vec![sluice_proto::v1::MaskKey {
+            domain: "customers".into(),
+            version: 1,
+            key: vec![7; 32].into(),
+        }],
     };
     let bytes = snapshot.encode_to_vec();
     let mut file = Sha256::digest(&bytes).to_vec();
