@@ -181,7 +181,8 @@ async fn request_round(
     if refused.is_none() && buffer.taken == buffer.start {
         return buffer.fill(&connection.client, Close::ClientClosed).await;
     }
-    if outbox.forwards() && connection.broker.borrow().is_none() {
+    let opens = outbox.forwards() && connection.broker.borrow().is_none();
+    if opens {
         // On the heap, and gone again: a connection waits for years with what its tasks may ever hold.
         let (stream, offer) = Box::pin(broker::open(shard, connection.node)).await?;
         connection
@@ -201,7 +202,10 @@ async fn request_round(
             .await
             .map_err(|_| Close::BrokerClosed)?;
     }
-    connection.kick.notify();
+    // Whoever waits for the broker's next answer needs no word of each request that went there.
+    if opens || connection.session.borrow().is_answer_ready() {
+        connection.kick.notify();
+    }
     buffer.consume();
     if let Some(close) = refused {
         return Err(close);

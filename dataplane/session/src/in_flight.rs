@@ -118,12 +118,17 @@ impl Queue {
         }
     }
 
+    /// Whether the first was answered here and may leave.
+    pub(crate) fn is_first_ready(&self) -> bool {
+        let first = self.waiting.front().map(|first| &first.state);
+        matches!(first, Some(InFlightState::Answered { ready: true, .. }))
+    }
+
     /// The first, if it was answered here and may leave.
     pub(crate) fn take_ready(&mut self) -> Option<(RequestRef, Vec<u8>)> {
-        let first = self.waiting.front()?;
-        let InFlightState::Answered { ready: true, .. } = first.state else {
+        if !self.is_first_ready() {
             return None;
-        };
+        }
         match self.take_first()? {
             InFlight {
                 request,

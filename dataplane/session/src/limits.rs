@@ -110,7 +110,10 @@ pub const SPARE_BUFFERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The smallest buffer that counts there; of smaller ones a few are kept beside.
 pub const SPARE_BUFFER_BYTES_MIN: usize = 256 * 1024;
 
-/// Buffers of masked answers below that, kept for the next.
+/// Masked partitions of an answer that goes on in pieces, with no copy of it and no allocation; one with more is copied.
+pub const SPLICED_PARTITIONS_MAX: usize = 16;
+
+/// Buffers of masked answers below [`SPARE_BUFFER_BYTES_MIN`], kept for the next.
 pub const SPARE_SMALL_BUFFERS_MAX: usize = 16;
 
 /// The smallest of these.

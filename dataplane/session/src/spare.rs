@@ -38,13 +38,13 @@ impl Spare {
         }
     }
 
-    /// Keeps a buffer while there is room, or in the place of the smallest if that is smaller.
+    /// Keeps a buffer while there is room, or in the place of the smallest of its kind if that is smaller.
     pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
         let bytes = buffer.capacity();
         buffer.clear();
         if bytes < SPARE_BUFFER_BYTES_MIN {
-            if bytes >= SPARE_SMALL_BYTES_MIN && self.small.len() < SPARE_SMALL_BUFFERS_MAX {
-                self.small.push(buffer);
+            if bytes >= SPARE_SMALL_BYTES_MIN {
+                self.keep_small(buffer);
             }
             return;
         }
@@ -62,6 +62,17 @@ impl Spare {
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.buffers.push(buffer);
+    }
+
+    fn keep_small(&mut self, buffer: Vec<u8>) {
+        if self.small.len() < SPARE_SMALL_BUFFERS_MAX {
+            self.small.push(buffer);
+            return;
+        }
+        let smallest = smallest(&self.small, 0).and_then(|at| self.small.get_mut(at));
+        if let Some(smaller) = smallest.filter(|it| it.capacity() < buffer.capacity()) {
+            *smaller = buffer;
+        }
     }
 }
 
@@ -103,11 +114,18 @@ mod tests {
         }
         spare.give_back(vec![1]);
         assert_eq!(spare.small.len(), SPARE_SMALL_BUFFERS_MAX);
+        spare.give_back(Vec::with_capacity(8 * SPARE_SMALL_BYTES_MIN));
+        spare.give_back(Vec::with_capacity(SPARE_SMALL_BYTES_MIN));
+        assert_eq!(spare.small.len(), SPARE_SMALL_BUFFERS_MAX);
         assert_eq!(spare.take(1).capacity(), 2 * SPARE_SMALL_BYTES_MIN);
         assert_eq!(spare.small.len(), SPARE_SMALL_BUFFERS_MAX - 1);
         assert_eq!((spare.buffers.len(), spare.bytes), (0, 0));
         let other = spare.take(4 * SPARE_SMALL_BYTES_MIN);
-        assert_eq!(other.capacity(), 4 * SPARE_SMALL_BYTES_MIN);
+        assert_eq!(
+            other.capacity(),
+            8 * SPARE_SMALL_BYTES_MIN,
+            "the larger stays"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::environment::Snapshot;
 use crate::error::Close;
 use crate::limits::{
     DECOMPRESSED_BATCH_BYTES_MAX, HELD_BATCH_BYTES_MAX, MASK_SCRATCH_BYTES_KEPT,
-    MASK_TOKEN_COST_BYTES,
+    MASK_TOKEN_COST_BYTES, SPLICED_PARTITIONS_MAX,
 };
 use crate::mask_record::{MaskCounts, Masker, RecordScratch};
 use crate::memory::{AskedTopic, Pools};
@@ -33,6 +33,8 @@ pub(crate) struct MaskJob {
     correlation_id: i32,
     /// Nothing but records has to change.
     records_only: bool,
+    /// Partitions of the answer that are masked.
+    masked_count: usize,
     /// Sorted by what names the topic.
     masks: Vec<(AskedTopic, MaskPlanId)>,
     delivered: Vec<Delivered>,
@@ -77,7 +79,14 @@ struct Begun {
 }
 
 /// Short records may grow to many times their length, long ones do not: from there on a buffer grows when it must.
-const GROWTH_EIGHTHS_MAX: usize = 16;
+const GROWTH_EIGHTHS_MAX: usize = 32;
+const GROWTH_BYTES_MAX: usize = 256 * 1024;
+
+/// A buffer that is emptier than this goes without its end: it may wait long for a slow client.
+const UNUSED_BYTES_MAX: usize = 1024 * 1024;
+
+/// The longest that the length of records is written.
+const LENGTH_BYTES_MAX: usize = 5;
 
 /// Codec contexts and buffers for masking, one for each shard: they are of no use to a job between two steps.
 #[derive(Default)]
@@ -92,8 +101,11 @@ pub struct MaskScratch {
 impl MaskScratch {
     /// For what masking makes of so many bytes of records. Tokens are mostly longer than what they stand for.
     fn buffer(&mut self, records_bytes: usize) -> Vec<u8> {
-        let eighths = records_bytes.saturating_mul(self.growth_eighths.max(1));
-        self.spare.take(records_bytes.saturating_add(eighths / 8))
+        let expected = records_bytes.saturating_mul(self.growth_eighths) / 8;
+        // What other topics grew by is a guess, and no reason to take much.
+        let growth = expected.min(GROWTH_BYTES_MAX).max(records_bytes / 8);
+        let bytes = records_bytes.saturating_add(growth);
+        self.spare.take(bytes.saturating_add(LENGTH_BYTES_MAX))
     }
 
     /// Learns what became of so many bytes of records; forgets a larger growth by and by.
@@ -129,13 +141,14 @@ impl std::fmt::Debug for MaskJob {
 }
 
 impl MaskJob {
+    /// The masked topics and their plans come with the number of partitions that the answer holds of these.
     pub(crate) fn new(
         pools: &mut Pools,
         snapshot: Arc<Snapshot>,
         pending: PendingFetch,
         correlation_id: i32,
         records_only: bool,
-        mut masks: Vec<(AskedTopic, MaskPlanId)>,
+        (mut masks, masked_count): (Vec<(AskedTopic, MaskPlanId)>, usize),
         delivered: Vec<Delivered>,
     ) -> Box<Self> {
         masks.sort_unstable_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
@@ -145,6 +158,7 @@ impl MaskJob {
             pending,
             correlation_id,
             records_only,
+            masked_count,
             masks,
             delivered,
             work: pools.work.take(),
@@ -159,7 +173,9 @@ impl MaskJob {
         done.pending.give_back(pools);
         pools.masks.give_back(done.masks);
         pools.delivered.give_back(done.delivered);
-        pools.work.give_back(done.work);
+        if done.work.capacity() <= SPLICED_PARTITIONS_MAX {
+            pools.work.give_back(done.work);
+        }
         pools.mask_job = Some(self);
     }
 
@@ -237,7 +253,9 @@ impl MaskJob {
 
     /// Whether the answer goes from where it lies, but for records that others stand for.
     fn is_spliced(&self) -> bool {
-        self.records_only && self.is_planned && self.work.iter().all(|work| work.error.is_none())
+        self.records_only
+            && self.work.len() <= SPLICED_PARTITIONS_MAX
+            && self.work.iter().all(|work| work.error.is_none())
     }
 
     /// Sends the client's answer, which lies at `at` in the shell's read buffer as far as it is the broker's, and says what was
@@ -253,7 +271,7 @@ impl MaskJob {
             return Err(Close::Internal(survivor));
         }
         if self.is_spliced() {
-            self.splice(at, frame, scratch, send);
+            self.splice(at, frame, send);
         } else {
             send(Piece::Owned(self.merge(frame, scratch)?));
         }
@@ -272,13 +290,7 @@ impl MaskJob {
     }
 
     /// Sends the broker's answer with other records in it, and sets the lengths that speak of them.
-    fn splice(
-        &mut self,
-        at: usize,
-        frame: &mut [u8],
-        scratch: &mut MaskScratch,
-        mut send: impl FnMut(Piece),
-    ) {
+    fn splice(&mut self, at: usize, frame: &mut [u8], mut send: impl FnMut(Piece)) {
         let version = self.pending.version();
         let lies = |range: Range<usize>| Piece::Read {
             start: at.saturating_add(range.start),
@@ -290,21 +302,31 @@ impl MaskJob {
             let records_bytes = work.kept.saturating_add(work.out.len());
             replaced_bytes = replaced_bytes.saturating_add(work.records.len());
             new_bytes = new_bytes.saturating_add(records_bytes);
+            let mut out = std::mem::take(&mut work.out);
             if !set_records_length(frame, version, work.length.clone(), records_bytes) {
-                let mut length = scratch.spare.take(work.length.len());
-                put_records_length(version, records_bytes, &mut length);
+                // It is written in more bytes than the broker's: it goes before what it is the length of.
+                let mut apart = Vec::new();
+                let place = if work.kept == 0 { &mut out } else { &mut apart };
+                let before = place.len();
+                put_records_length(version, records_bytes, place);
+                let length_bytes = place.len().saturating_sub(before);
                 replaced_bytes = replaced_bytes.saturating_add(work.length.len());
-                new_bytes = new_bytes.saturating_add(length.len());
+                new_bytes = new_bytes.saturating_add(length_bytes);
                 send(lies(sent..work.length.start));
-                send(Piece::Owned(length));
-                sent = work.length.end;
+                sent = work.records.start;
+                if work.kept > 0 {
+                    send(Piece::Owned(apart));
+                }
             }
             let kept = sent..work.records.start.saturating_add(work.kept);
             if !kept.is_empty() {
                 send(lies(kept));
             }
-            if !work.out.is_empty() {
-                send(Piece::Owned(std::mem::take(&mut work.out)));
+            if !out.is_empty() {
+                if out.capacity().saturating_sub(out.len()) > UNUSED_BYTES_MAX {
+                    out.shrink_to_fit();
+                }
+                send(Piece::Owned(out));
             }
             sent = work.records.end;
         }
@@ -364,6 +386,7 @@ impl MaskJob {
     fn plan_work(&mut self, frame: &[u8]) {
         self.is_planned = true;
         let Ok(response) = FetchResponse::parse(frame, self.pending.version()) else {
+            self.survivor = Some("an answer cannot be read a second time");
             return;
         };
         let mut work = std::mem::take(&mut self.work);
@@ -403,6 +426,9 @@ impl MaskJob {
                     delivered,
                 });
             }
+        }
+        if work.len() != self.masked_count {
+            self.survivor = Some("not all that is masked was found");
         }
         self.work = work;
     }

@@ -96,10 +96,7 @@ impl Sock {
         IoSlice::advance_slices(&mut slices, 0); // skips empty ones, for a write of nothing looks like a failure
         while !slices.is_empty() {
             self.writable().await;
-            match self
-                .socket
-                .try_write_with(|mut stream| stream.write_vectored(slices))
-            {
+            match self.try_write_vectored(slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => IoSlice::advance_slices(&mut slices, count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

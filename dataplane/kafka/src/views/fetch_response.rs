@@ -176,13 +176,12 @@ pub fn set_records_length(
     fits
 }
 
-/// Appends the length of a partition's records.
+/// Puts the length of a partition's records before what is in `out`.
 pub fn put_records_length(version: i16, records_bytes: usize, out: &mut Vec<u8>) {
-    let at = out.len();
     put_length(
         out,
         Layout::of(FETCH, version).encoding,
-        at..at,
+        0..0,
         records_bytes,
     );
 }

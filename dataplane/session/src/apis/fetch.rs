@@ -178,10 +178,11 @@ pub(crate) fn answer(
     frame: &mut [u8],
 ) -> Result<FetchStep, Close> {
     let mut pending = pending;
-    let (session_id_at, rewrite, masks, seen) = {
+    let (session_id_at, rewrite, (masks, masked_count), seen) = {
         let response =
             FetchResponse::parse(frame, pending.version).map_err(Close::broker_malformed)?;
         let mut masks: Vec<(AskedTopic, MaskPlanId)> = ask.pools().masks.take();
+        let mut masked_count: usize = 0;
         let mut seen: Vec<Delivered> = ask.pools().delivered.take();
         let mut places = Places::default();
         for topic in response.topics() {
@@ -215,7 +216,7 @@ pub(crate) fn answer(
                 };
                 match plan {
                     None => entry.denial = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
-                    Some(Some(_)) => {}
+                    Some(Some(_)) => masked_count = masked_count.saturating_add(1),
                     Some(None) => {
                         let records = response.records(&partition).unwrap_or_default();
                         let mut delivered = interval(records, entry.fetch_offset);
@@ -229,7 +230,7 @@ pub(crate) fn answer(
             }
         }
         let rewrite = response.may_carry_addresses() || pending.denied_count() > 0;
-        (response.session_id_at, rewrite, masks, seen)
+        (response.session_id_at, rewrite, (masks, masked_count), seen)
     };
     if !masks.is_empty() {
         if let Some(at) = session_id_at {
@@ -242,7 +243,7 @@ pub(crate) fn answer(
             pending,
             correlation_id,
             !rewrite,
-            masks,
+            (masks, masked_count),
             seen,
         )));
     }

@@ -203,6 +203,12 @@ impl Session {
         Ok(())
     }
 
+    /// Whether an answer that was made here has its turn, so that [`Self::drain_answers`] has something to add.
+    #[must_use]
+    pub fn is_answer_ready(&self) -> bool {
+        self.in_flight.is_first_ready()
+    }
+
     /// Adds the answers that were made here, whose evidence is written and whose turn has come.
     pub fn drain_answers(&mut self, out: &mut Outbox) {
         if self.relay.is_some() {

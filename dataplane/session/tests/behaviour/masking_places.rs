@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::FetchRequest;
 use sluice_kafka::codec::Codec;
+use sluice_session::limits::SPLICED_PARTITIONS_MAX;
 
 use super::masking::{keys_and_headers, read, results};
 use crate::support::batch::{BatchSpec, values};
@@ -82,6 +83,26 @@ fn an_answer_is_the_brokers_but_for_its_records_and_their_lengths() {
         let theirs = frames::response::<FetchRequest>(version, 3, &fetched(&answer));
         let (_, theirs) = frames::decode_response::<FetchRequest>(version, &theirs);
         assert!(left == theirs, "turn {turn}");
+    }
+}
+
+#[test]
+fn an_answer_of_many_masked_partitions_is_copied_together() {
+    let records = BatchSpec::default().of(&[br#"{"email":"ada@example.com"}"#]);
+    for (count, place) in [
+        (SPLICED_PARTITIONS_MAX as i32, Place::Both),
+        (SPLICED_PARTITIONS_MAX as i32 + 1, Place::Owned),
+    ] {
+        let asked = (0..count).map(|partition| (partition, 0)).collect();
+        let sent = (0..count).map(|partition| (partition, records.clone()));
+        let mut rig = Rig::authenticated("reader");
+        let sent = [("masked", sent.collect())];
+        let round = read(&mut rig, 12, &[("masked", asked)], &sent);
+        assert_eq!(round.answers[0].place, place);
+        let seen = results(12, &round);
+        assert_eq!(seen.len(), count as usize);
+        assert!(seen.iter().all(|it| it.2 == 0 && it.3 == seen[0].3));
+        assert!(!seen[0].3.windows(3).any(|text| text == b"ada"));
     }
 }
 
