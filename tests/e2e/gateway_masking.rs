@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use sluice_tests::{Answer, Client, Driver, Oidc, Records, Sluice, SluiceOptions, unique};
 
@@ -9,7 +11,7 @@ use crate::gateway::{document, group, sluice_with_policy, stored_end};
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Topics under the same mask: one for each test that must not meet another test's records.
-const EXTRA_TOPICS: [&str; 3] = ["returns", "oddities", "ended"];
+const EXTRA_TOPICS: [&str; 4] = ["returns", "oddities", "ended", "framed"];
 /// Topics with masks of their own, each for one test.
 const OWN_TOPICS: [&str; 4] = ["shaped", "quoted", "keyed", "fixed"];
 const EMAIL: &str = "ada@example.org";
@@ -176,6 +178,74 @@ fn what_is_no_json_becomes_a_placeholder_and_tombstones_and_headers_pass() {
                 (&json!("gone"), &Value::Null)
             );
             assert_eq!(seen[2]["headers"], json!([["why", "asked"]]));
+        }
+    }
+}
+
+/// A value as a client of a schema registry writes it: byte 0, the schema's id, the body.
+fn framed(schema: u32, body: &[u8]) -> Vec<u8> {
+    [&[0], &schema.to_be_bytes()[..], body].concat()
+}
+
+/// A value that a driver has read, as bytes.
+fn bytes(value: &Value) -> Vec<u8> {
+    match value["base64"].as_str() {
+        Some(coded) => BASE64.decode(coded).expect("base64"),
+        None => value.as_str().expect("a value").as_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn json_behind_a_schema_registrys_five_bytes_is_masked_and_avro_and_protobuf_are_withheld() {
+    let _alone = alone();
+    let topic = sluice().topic("framed");
+    let document = order(1, EMAIL);
+    // A text of 15 bytes and a number, as Avro and as Protobuf encode them; Protobuf's message index comes first.
+    let avro = [b"\x1e", EMAIL.as_bytes(), b"\x0e"].concat();
+    let protobuf = [b"\0\x0a\x0f", EMAIL.as_bytes(), b"\x10\x07"].concat();
+    let length = 2 * document.len();
+    let length = [length as u8 | 0x80, (length >> 7) as u8];
+    let avro_of_json = [&length, document.as_bytes()].concat();
+    let cut = &document.as_bytes()[..document.len() - 1];
+    // The second id looks like JSON, the third is no text.
+    let masked_ids = [7, 0x7b22_7b22, 0xfffe_fdfc];
+    let mut sent: Vec<Vec<u8>> = Vec::new();
+    sent.extend(masked_ids.map(|id| framed(id, document.as_bytes())));
+    sent.extend([&avro, &protobuf, &avro_of_json, cut].map(|body| framed(7, body)));
+    sent.push(framed(7, &framed(7, document.as_bytes())));
+    // No id, and half of one.
+    sent.extend([0, 2].map(|id_bytes| [&[0; 3][..=id_bytes], document.as_bytes()].concat()));
+    sent.push(document.clone().into_bytes());
+    let records = sent.iter().map(|value| {
+        let value = BASE64.encode(value);
+        json!({"key": "k", "value": {"base64": value}, "headers": []})
+    });
+    let records = Records::of(records.collect());
+    let seen = |read: &Answer| -> Vec<Vec<u8>> {
+        let records = read.records().iter();
+        records.map(|record| bytes(&record["value"])).collect()
+    };
+    for driver in Driver::all() {
+        for codec in ["none", "zstd"] {
+            let writer = client("svc-orders").with("compression.type", codec);
+            let offsets = driver.produce(&writer, &topic, &records).offsets();
+            for reader in Driver::all() {
+                let clear = read(reader, "analytics-clear", &topic, offsets[0], sent.len());
+                assert_eq!(seen(&clear), sent);
+                let masked = seen(&read(reader, "analytics", &topic, offsets[0], sent.len()));
+                assert_eq!(masked.len(), sent.len());
+                let bare = masked.last().expect("the bare document");
+                let value: Value = serde_json::from_slice(bare).expect("a document");
+                let token = value["customer"]["email"].as_str();
+                assert!(token.is_some_and(|token| token.starts_with("tok_")));
+                for (got, id) in masked.iter().zip(masked_ids) {
+                    assert_eq!(got, &framed(id, bare), "the id stays, the rest is masked");
+                }
+                for got in &masked[masked_ids.len()..sent.len() - 1] {
+                    let placeholder: Value = serde_json::from_slice(got).expect("a placeholder");
+                    assert_eq!(placeholder, json!({"sluice": {"masked": "unknown-format"}}));
+                }
+            }
         }
     }
 }
