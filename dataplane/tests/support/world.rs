@@ -25,10 +25,10 @@ use kafka_protocol::messages::{
 use prost::Message;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sluice_dataplane::Gateway;
 use sluice_dataplane::config::{
     BrokerAddresses, BrokerNames, DevelopmentIssuers, GatewayConfig, IssuerConfig, Listen,
 };
+use sluice_dataplane::{Gateway, GatewayError};
 use sluice_policy::{Revision, Source};
 use sluice_session::login::Credential;
 
@@ -57,13 +57,23 @@ spec: {match: {issuer: demo, claims: {sub: worker}}, owner: alice, roles: [worke
 /// A running gateway, and what a client needs to come in.
 pub(crate) struct World {
     gateway: Gateway,
-    token: String,
-    _state_dir: tempfile::TempDir,
+    issuer: Issuer,
+    issuer_url: String,
+    state_dir: tempfile::TempDir,
 }
 
 impl World {
     /// One gateway as `change` wants it. Its broker has one node, which answers a Produce or a Fetch as `answer` does.
     pub(crate) fn start(
+        change: impl FnOnce(&mut GatewayConfig),
+        answer: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_by(Gateway::start, change, answer)
+    }
+
+    /// The same with a gateway that starts otherwise.
+    pub(crate) fn start_by(
+        start: fn(GatewayConfig) -> Result<Gateway, GatewayError>,
         change: impl FnOnce(&mut GatewayConfig),
         answer: impl Fn(&mut TcpStream, &[u8]) + Send + Sync + 'static,
     ) -> Self {
@@ -77,35 +87,49 @@ impl World {
         put_snapshot(state_dir.path());
         let mut config = config(state_dir.path(), url.clone(), broker_address);
         change(&mut config);
-        let gateway = Gateway::start(config).unwrap();
+        let gateway = start(config).unwrap();
         assert!(gateway.wait_ready(2 * DEADLINE));
-        let now_s = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
-        let token = issuer.sign(
-            &json!({"iss": url, "aud": issuer::AUDIENCE, "sub": "worker", "exp": now_s + 600, "jti": "t-1"}),
-        );
         Self {
             gateway,
-            token,
-            _state_dir: state_dir,
+            issuer,
+            issuer_url: url,
+            state_dir,
         }
     }
 
     /// A client that may write and read `orders`, and `people` through a mask.
     pub(crate) fn log_in(&self) -> Client {
+        let (client, error_code) = self.try_log_in("worker");
+        assert_eq!(error_code, 0);
+        client
+    }
+
+    /// A client with a good token of this subject, and the error that its login was answered with.
+    pub(crate) fn try_log_in(&self, subject: &str) -> (Client, i16) {
+        let now_s = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let token = self.issuer.sign(
+            &json!({"iss": self.issuer_url, "aud": issuer::AUDIENCE, "sub": subject, "exp": now_s + 600, "jti": "t-1"}),
+        );
         let mut client = Client(TcpStream::connect(self.gateway.bootstrap()).unwrap());
         client.0.set_nodelay(true).unwrap();
         client.0.set_read_timeout(Some(DEADLINE)).unwrap();
         let answer = client.ask(&frames::handshake("OAUTHBEARER"));
         assert_eq!(frames::handshake_answer(&answer).error_code, 0);
-        let message = sluice_identity::oauthbearer::encode(&self.token, None, &[]).unwrap();
-        let answer = frames::sasl_answer(&client.ask(&frames::authenticate(&message)));
-        assert_eq!(answer.error_code, 0, "{answer:?}");
-        client
+        let message = sluice_identity::oauthbearer::encode(&token, None, &[]).unwrap();
+        let mut answer = frames::sasl_answer(&client.ask(&frames::authenticate(&message)));
+        if !answer.auth_bytes.is_empty() {
+            // Says what is wrong; the error follows when the client has taken note of it.
+            let noted = client.ask(&frames::authenticate(b"\x01"));
+            answer = frames::sasl_answer(&noted);
+        }
+        (client, answer.error_code)
     }
 
-    /// Ends the gateway's threads. A panic in one of its tasks has closed a connection, which some client has noticed.
-    pub(crate) fn end(self) {
+    /// Ends the gateway's threads. A panic in one of its tasks has closed a connection, which some client has noticed. What
+    /// it kept on disk is there until the result is dropped.
+    pub(crate) fn end(self) -> tempfile::TempDir {
         self.gateway.drain();
+        self.state_dir
     }
 }
 
