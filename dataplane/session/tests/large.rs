@@ -1,4 +1,4 @@
-//! A single value of 100 MB, read through a mask and written: the largest that fits a frame.
+//! A single value of 100 MB, read through a mask, read in the clear and written: the largest that fits a frame.
 
 mod support;
 
@@ -107,6 +107,29 @@ fn a_produce_of_100_mb_goes_on_from_where_it_lies_without_a_copy() {
         session
             .client_frame(&environment, 0, &mut frame, &mut out)
             .unwrap();
+        session.release(&mut out).unwrap();
+    });
+    assert!(taken.bytes_max < 64 << 10, "{} bytes", taken.bytes_max);
+    let [Piece::Read { start: 0, end }] = out.pieces() else {
+        panic!("not from where it lies");
+    };
+    assert_eq!(*end, frame.len());
+}
+
+#[test]
+fn a_fetch_of_100_mb_in_the_clear_passes_from_where_it_lies_without_a_copy() {
+    let mut rig = Rig::authenticated("reader");
+    rig.client(frames::request(12, 3, &fetch(&[("orders", vec![(0, 0)])])))
+        .only_forwarded();
+    let answer = fetched(&[("orders", vec![(0, plain(&large()))])]);
+    let mut frame = frames::response::<FetchRequest>(12, 3, &answer);
+    drop(answer);
+    let environment = rig.world.environment();
+    let session = &mut rig.session;
+    let mut out = Outbox::default();
+    let taken = allocation_counter::measure(|| {
+        let step = session.broker_frame(&environment, 0, &mut frame, &mut out);
+        assert!(matches!(step, Ok(BrokerStep::Done)), "{step:?}");
         session.release(&mut out).unwrap();
     });
     assert!(taken.bytes_max < 64 << 10, "{} bytes", taken.bytes_max);

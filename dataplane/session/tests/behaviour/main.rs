@@ -24,3 +24,4 @@ mod relay;
 mod subscriptions;
 mod topic_ids;
 mod topics;
+mod unread;
