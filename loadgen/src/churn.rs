@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::drive::{Shared, nanoseconds, since};
 use crate::limits::{CHURN_END_MAX, CHURN_LOOK, CHURN_TAIL_MAX};
 use crate::measure::histogram;
-use crate::plan::{Churn, Plan, Progress};
+use crate::plan::{Churn, Plan, Progress, Target};
 
 /// How often the command ran, and how it ended.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +99,7 @@ impl Pauses {
 
 /// Runs `load`, and the plan's command beside it until the load ends.
 pub(crate) fn beside<T>(
+    target: &Target,
     plan: &Plan,
     shared: &Shared,
     load: impl FnOnce() -> T,
@@ -110,6 +111,7 @@ pub(crate) fn beside<T>(
         let (stop, stopped) = channel();
         let thread = scope.spawn(move || {
             let churning = Churning {
+                target: &target.name,
                 churn,
                 window,
                 start: shared.start,
@@ -125,6 +127,7 @@ pub(crate) fn beside<T>(
 }
 
 struct Churning<'a> {
+    target: &'a str,
     churn: &'a Churn,
     window: &'a Window,
     start: Instant,
@@ -167,6 +170,7 @@ impl Churning<'_> {
         let mut command = Command::new("sh");
         command
             .args(["-c", &self.churn.command])
+            .env("LOADGEN_TARGET", self.target)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // Its own group, so that whatever it starts ends with it.

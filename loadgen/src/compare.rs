@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::measure::Measured;
 use crate::run::run;
 use crate::watch::Watched;
-use crate::{Error, Plan, Target};
+use crate::{Error, Mode, Plan, Target};
 
 /// What is compared with what.
 #[derive(Debug)]
@@ -68,16 +68,27 @@ impl Comparison {
             })
             .collect();
         let warm_up = Plan {
+            // Of slow consumers the half that is alone warms up, and a command has nothing to be measured by.
+            mode: match self.plan.mode {
+                Mode::SlowConsumer { .. } => Mode::Consume,
+                mode => mode,
+            },
+            churn: None,
             duration: self.warm_up,
+            stage: "warm-up, ".to_owned(),
             ..self.plan.clone()
         };
         for target in self.targets.iter().filter(|_| !self.warm_up.is_zero()) {
             run(target, &warm_up)?;
         }
         for round in 0..self.rounds_count {
+            let plan = Plan {
+                stage: format!("round {} of {}, ", round + 1, self.rounds_count),
+                ..self.plan.clone()
+            };
             for index in order(round, targets.len()) {
                 let before = self.cpu()?;
-                let measured = run(&self.targets[index], &self.plan)?;
+                let measured = run(&self.targets[index], &plan)?;
                 let after = self.cpu()?;
                 let cpu_seconds = before
                     .iter()
@@ -127,7 +138,7 @@ impl Compared {
 impl TargetRounds {
     /// What `figure` makes of each round.
     pub(crate) fn spread(&self, figure: impl Fn(&Round) -> f64) -> Spread {
-        Spread::of(self.rounds.iter().map(figure).collect())
+        Spread::of(known(self.rounds.iter().map(figure)))
     }
 
     /// The ratio of `figure` to that of the baseline, which has its own, in the same round.
@@ -138,11 +149,9 @@ impl TargetRounds {
         baseline_figure: impl Fn(&Round) -> f64,
     ) -> Spread {
         let pairs = self.rounds.iter().zip(&baseline.rounds);
-        Spread::of(
-            pairs
-                .map(|(own, other)| figure(own) / baseline_figure(other))
-                .collect(),
-        )
+        Spread::of(known(
+            pairs.map(|(own, other)| figure(own) / baseline_figure(other)),
+        ))
     }
 }
 
@@ -161,6 +170,11 @@ impl Spread {
             max: at(values.len().saturating_sub(1)),
         }
     }
+}
+
+/// Without what a round had nothing to tell of.
+fn known(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    values.filter(|value| value.is_finite()).collect()
 }
 
 /// Forwards in even rounds, backwards in odd ones.

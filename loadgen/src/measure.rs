@@ -239,6 +239,26 @@ impl Measured {
         per_second(self.record_bytes, self.elapsed) / 1e6
     }
 
+    /// Record bytes of all connections, also of those beside the load: what a process worked for that served them all.
+    pub fn moved_bytes(&self) -> u64 {
+        let beside = self.beside.iter().map(|part| part.measured.moved_bytes());
+        self.record_bytes + beside.sum::<u64>()
+    }
+
+    /// Good answers on all connections.
+    pub fn all_answered_count(&self) -> u64 {
+        let parts = self.beside.iter();
+        let beside = parts.map(|part| part.measured.all_answered_count());
+        self.answered_count + beside.sum::<u64>()
+    }
+
+    /// What connections beside the load did.
+    pub(crate) fn part(&self, name: &str) -> Option<&Self> {
+        let mut parts = self.beside.iter();
+        let found = parts.find(|part| part.name == name)?;
+        Some(&found.measured)
+    }
+
     /// A quantile of the latency, in microseconds.
     pub fn latency_us(&self, quantile: f64) -> f64 {
         self.latency_ns.value_at_quantile(quantile) as f64 / 1e3

@@ -19,6 +19,8 @@ pub struct Target {
     pub tls_roots: Option<PathBuf>,
     /// The name that the certificate must carry, if it is not the host of each address.
     pub tls_name: Option<String>,
+    /// How readers beside the load log in, if not as the load.
+    pub readers_as: Option<Box<Self>>,
 }
 
 /// How to log in. Secrets stand in files, so that they show in no list of processes.
@@ -164,11 +166,11 @@ pub struct Plan {
     pub key_bytes: usize,
     pub codec: Codec,
     pub fetch_bytes: i32,
-    /// How readers beside the load log in, if not as the load.
-    pub readers_as: Option<Target>,
     /// A command beside the load.
     pub churn: Option<Churn>,
     pub progress: Progress,
+    /// Which part of a longer course this is, for progress lines: nothing, or words that end with a comma and a space.
+    pub stage: String,
 }
 
 impl Plan {
@@ -215,7 +217,8 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
             Pace::Saturate => "handshakes as fast as they end (closed loop)".to_owned(),
         };
         let (at_once, seconds) = (plan.connections_count, plan.duration.as_secs());
-        return format!("storm: {pace}, {at_once} under way at most, {seconds} s");
+        let churn = churn_words(plan);
+        return format!("storm: {pace}, {at_once} under way at most, {seconds} s{churn}");
     }
     let pace = match plan.pace {
         Pace::PerSecond(rate) => format!("{rate} requests/s intended (open loop)"),
@@ -257,9 +260,17 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
     };
     let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
     format!(
-        "{mode}: {pace}{what}, {} connections,{beside} {seconds} s",
-        plan.connections_count
+        "{mode}: {pace}{what}, {} connections,{beside} {seconds} s{}",
+        plan.connections_count,
+        churn_words(plan)
     )
+}
+
+fn churn_words(plan: &Plan) -> String {
+    let churn = plan.churn.as_ref();
+    churn.map_or_else(String::new, |churn| {
+        format!(", beside a command each {:?}", churn.interval)
+    })
 }
 
 fn acks_words(acks: Acks) -> &'static str {

@@ -34,7 +34,7 @@ struct Wanted {
 /// the end of its login: how a target bears many at once is what a storm asks.
 pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let door = Door::new(target)?;
-    let readers_door = plan.readers_as.as_ref().map(Door::new).transpose()?;
+    let readers_door = target.readers_as.as_deref().map(Door::new).transpose()?;
     let leaders = door.open(&target.address)?.leaders(&plan.topic)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let timestamp_ms = now.map_or(0, |now| now.as_millis() as i64);

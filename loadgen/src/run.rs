@@ -21,8 +21,8 @@ use crate::{Error, Mode, Plan, Target};
 /// What reports call the normal ones before the slow ones came.
 pub(crate) const ALONE: &str = "normal, alone";
 
-/// Puts the load of `plan` on `target`. What connections of other kinds did stands beside the result. The connections are spread over the partitions of the topic in turn, each to the
-/// partition's leader by the address that the target advertises.
+/// Puts the load of `plan` on `target`. What connections of other kinds did stands beside the result. The connections are
+/// spread over the partitions in turn, each to the partition's leader by the address that the target advertises.
 ///
 /// # Errors
 /// Setting up failed, or a connection broke. Errors that Kafka answers are no error here: they are counted.
@@ -34,6 +34,7 @@ pub fn run(target: &Target, plan: &Plan) -> Result<Measured, Error> {
         let alone = Plan {
             mode: Mode::Consume,
             churn: None,
+            stage: format!("{}alone, ", plan.stage),
             ..plan.clone()
         };
         let alone = run_once(target, &alone)?;
@@ -52,7 +53,7 @@ fn run_once(target: &Target, plan: &Plan) -> Result<Measured, Error> {
     let names = plan.mode.part_names();
     let shared = Shared::new(plan);
     let load = || run_threads(target, plan, connections, &shared);
-    let (parts, churned) = churn::beside(plan, &shared, load);
+    let (parts, churned) = churn::beside(target, plan, &shared, load);
     let mut parts = parts?;
     if let (Some(board), Some(readers)) = (board.and_then(Arc::into_inner), parts.get_mut(1)) {
         readers.end_to_end = Some(Box::new(board.found()));
@@ -156,7 +157,7 @@ pub(crate) fn show_every_second(
 }
 
 fn show(target: &Target, plan: &Plan, second: u64, progressed: &[Progressed]) {
-    let mut text = format!("{}: {second} s", target.name);
+    let mut text = format!("{}: {}{second} s", target.name, plan.stage);
     for (name, progressed) in plan.mode.part_names().iter().zip(progressed) {
         let answered = progressed.answered.load(Ordering::Relaxed);
         let failed = progressed.failed.load(Ordering::Relaxed);

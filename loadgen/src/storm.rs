@@ -59,7 +59,7 @@ pub(crate) fn storm(target: &Target, plan: &Plan) -> Result<Measured, Error> {
             Ok(())
         })
     };
-    let (spawned, churned) = churn::beside(plan, &shared, ran);
+    let (spawned, churned) = churn::beside(target, plan, &shared, ran);
     spawned?;
     let mut measured = storm.into_measured();
     measured.churned = churned;

@@ -51,10 +51,16 @@ pub enum Mechanism {
 }
 
 impl Access {
-    /// The same with other values: `KEY=VALUE` each.
-    pub(super) fn with(&self, options: &[String]) -> Result<Self, Error> {
+    /// The target with this login, and with the login of its readers, if they have another: the same with other values,
+    /// `KEY=VALUE` each.
+    pub(super) fn target_with(
+        &self,
+        name: &str,
+        address: &str,
+        readers_as: &[&str],
+    ) -> Result<Target, Error> {
         let mut access = self.clone();
-        for text in options {
+        for text in readers_as {
             let Some((key, value)) = text.split_once('=') else {
                 return argument(format!(
                     "--readers-as {text}: write KEY=VALUE, such as username=alice"
@@ -62,7 +68,14 @@ impl Access {
             };
             access.set(key, value)?;
         }
-        Ok(access)
+        let readers_as = match readers_as {
+            [] => None,
+            _ => Some(Box::new(access.target(name, address)?)),
+        };
+        Ok(Target {
+            readers_as,
+            ..self.target(name, address)?
+        })
     }
 
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
@@ -116,6 +129,7 @@ impl Access {
             credential: self.credential(name)?,
             tls_roots: self.tls_roots.clone(),
             tls_name: self.tls_name.clone(),
+            readers_as: None,
         })
     }
 

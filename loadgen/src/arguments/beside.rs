@@ -19,8 +19,9 @@ pub struct Beside {
     #[arg(long, value_name = "WHERE", value_enum)]
     pub readers_from: Option<FromName>,
     /// mixed: the login of readers, where those that write may not read: an option from username to tls-name, such as
-    /// client-id=analytics. What is not given is as for the writers. May be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// client-id=analytics. What is not given is as for the writers. May be given several times. compare: with a target's
+    /// name before it, such as direct.username=bob, it is for the readers of that target, without one for those of all.
+    #[arg(long, value_name = "[NAME.]KEY=VALUE")]
     pub readers_as: Vec<String>,
     /// slow-consumer: connections that fetch and read their answers slowly, beside --connections that consume at the rate;
     /// 1 unless stated. The normal ones run twice for --seconds: alone, then beside the slow ones.

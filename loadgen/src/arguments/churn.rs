@@ -12,7 +12,8 @@ use crate::plan::Churn;
 #[derive(Debug, Default, Clone, Args)]
 pub struct ChurnArguments {
     /// A command for `sh -c` to run over and over beside the load, such as 'sluice apply --file policy.yaml'. The report says
-    /// how it ended, and what the load felt while it ran and shortly after, against the rest.
+    /// how it ended, and what the load felt while it ran and shortly after, against the rest. The command finds the name of
+    /// the target under load in $LOADGEN_TARGET; compare runs it beside every target, so that all bear what it takes itself.
     #[arg(long, value_name = "COMMAND")]
     pub churn_command: Option<String>,
     /// How often: 500ms, 10s, 2m; 10s unless stated. A run that is due while the last one has not ended is skipped.

@@ -84,18 +84,18 @@ impl Compare {
                 ))
             })
         });
-        let targets = named
-            .iter()
-            .map(|(name, address, access)| access.target(name, address));
         let plan = self.load.plan()?;
-        if plan.mode.has_parts() {
-            return argument(format!(
-                "--mode {}: it has results of several kinds, and a table has room for one; use `loadgen run` for each target",
-                plan.mode.name()
-            ));
+        let known: Vec<&str> = named.iter().map(|(name, _, _)| *name).collect();
+        let mut targets = Vec::new();
+        for (name, address, access) in &named {
+            let mut readers_as = Vec::new();
+            for text in self.load.readers_as() {
+                readers_as.extend(of_target(name, &known, text)?);
+            }
+            targets.push(access.target_with(name, address, &readers_as)?);
         }
         Ok(Comparison {
-            targets: targets.collect::<Result<_, _>>()?,
+            targets,
             baseline: baseline.transpose()?.unwrap_or(0),
             plan,
             rounds_count: self.rounds,
@@ -103,4 +103,21 @@ impl Compare {
             watched: watched(&self.watch)?,
         })
     }
+}
+
+/// The `KEY=VALUE` of `--readers-as` as far as it is for this target: `NAME.KEY=VALUE` is for one, without a name for all.
+fn of_target<'t>(name: &str, known: &[&str], text: &'t str) -> Result<Option<&'t str>, Error> {
+    let key = text.split_once('=').map_or(text, |(key, _)| key);
+    let Some((owner, _)) = key.split_once('.') else {
+        return Ok(Some(text));
+    };
+    if !known.contains(&owner) {
+        return argument(format!(
+            "--readers-as {text}: there is no --target {owner}=HOST:PORT"
+        ));
+    }
+    Ok(match owner == name {
+        true => text.get(owner.len() + 1..),
+        false => None,
+    })
 }

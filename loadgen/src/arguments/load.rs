@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Beside, argument, within};
+use super::{Beside, ChurnArguments, argument, within};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
 use crate::plan::{Acks, Pace, Payload, Plan, Progress};
 use crate::{Codec, Error};
@@ -117,12 +117,19 @@ pub struct Load {
     pub fetch_bytes: i32,
     #[command(flatten)]
     pub beside: Beside,
+    #[command(flatten)]
+    pub churn: ChurnArguments,
     /// No progress lines on standard error.
     #[arg(long)]
     pub quiet: bool,
 }
 
 impl Load {
+    /// Options of the readers' login.
+    pub(super) fn readers_as(&self) -> impl Iterator<Item = &str> {
+        self.beside.readers_as.iter().map(String::as_str)
+    }
+
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let pace = match self.rate.as_str() {
             "max" => Pace::Saturate,
@@ -181,12 +188,12 @@ impl Load {
             key_bytes: self.key_bytes,
             codec: self.compression.into(),
             fetch_bytes: self.fetch_bytes,
-            churn: None,
-            readers_as: None,
+            churn: self.churn.check()?,
             progress: match self.quiet {
                 true => Progress::Silent,
                 false => Progress::EverySecond,
             },
+            stage: String::new(),
         })
     }
 }

@@ -48,8 +48,6 @@ pub struct Run {
     pub access: Access,
     #[command(flatten)]
     pub load: Load,
-    #[command(flatten)]
-    pub churn: ChurnArguments,
     /// Processes whose CPU time and memory are reported; with /THREAD,... the CPU time of the threads with such names alone.
     #[arg(long, value_name = "NAME=PID[/THREAD,...]")]
     pub watch: Vec<String>,
@@ -75,19 +73,11 @@ pub struct CreateTopic {
 impl Run {
     /// Checks everything that can be checked before the first byte is sent.
     pub fn check(&self) -> Result<(Target, Plan, Vec<Watched>), Error> {
-        let target = self.access.target(&self.target, &self.target)?;
         let plan = self.load.plan()?;
-        let plan = Plan {
-            churn: self.churn.check()?,
-            readers_as: match self.load.beside.readers_as.as_slice() {
-                [] => None,
-                options => {
-                    let access = self.access.with(options)?;
-                    Some(access.target(&self.target, &self.target)?)
-                }
-            },
-            ..plan
-        };
+        let readers_as: Vec<&str> = self.load.readers_as().collect();
+        let target = self
+            .access
+            .target_with(&self.target, &self.target, &readers_as)?;
         Ok((target, plan, watched(&self.watch)?))
     }
 }
@@ -182,9 +172,6 @@ mod tests {
         assert!(run_fault(&["--token-url", "http://h/"]).contains("client-secret-file"));
         assert!(run_fault(&["--username", "a", "--token-file", "f"]).contains("contradict"));
         assert!(run_fault(&["--tls-name", "n"]).contains("--tls-roots"));
-        let mixed = "compare --topic t --rate 5 --mode mixed --target a=h:1 --target b=h:2";
-        let mixed: Vec<&str> = mixed.split_whitespace().collect();
-        assert!(fault(&mixed).contains("use `loadgen run`"));
         assert!(compare_fault(&["--target", "a=h:1"]).contains("give two"));
         assert!(compare_fault(&["--target", "a=h:1", "--target", "a=h:2"]).contains("twice"));
         let two = ["--target", "a=h:1", "--target", "b=h:2", "--with"];
@@ -217,7 +204,7 @@ mod tests {
             let Command::Run(run) = parsed.command else {
                 unreachable!()
             };
-            run.check().map(|(_, plan, _)| plan.readers_as)
+            run.check().map(|(target, _, _)| target.readers_as)
         };
         assert!(readers_as(&[]).unwrap().is_none());
         let other = readers_as(&["--readers-as", "username=b"])
@@ -231,6 +218,36 @@ mod tests {
         let fault = readers_as(&["--readers-as", "b"]).unwrap_err().to_string();
         assert!(fault.contains("KEY=VALUE"), "{fault}");
         assert!(run_fault(&["--readers-as", "username=b"]).contains("--mode mixed"));
+    }
+
+    #[test]
+    fn readers_of_a_comparison_log_in_by_what_is_for_their_target_and_for_all() {
+        let compare = "loadgen compare --topic t --rate 5 --mode mixed --target a=h:1 --target b=h:2 --with b.username=w \
+            --with b.password-file=/b --readers-as password-file=/all --readers-as a.username=r";
+        let checked = |more: &[&str]| {
+            let words: Vec<&str> = compare.split_whitespace().collect();
+            match Arguments::try_parse_from([&words, more].concat())
+                .unwrap()
+                .command
+            {
+                Command::Compare(compare) => compare.check(),
+                _ => unreachable!(),
+            }
+        };
+        let comparison = checked(&[]).unwrap();
+        let readers: Vec<_> = comparison
+            .targets
+            .iter()
+            .map(|target| target.readers_as.as_ref().unwrap().credential.clone())
+            .collect();
+        let plain = |username: &str| Credential::Plain {
+            username: username.to_owned(),
+            password_file: "/all".into(),
+        };
+        assert_eq!(readers, [plain("r"), plain("w")]);
+        assert_eq!(comparison.targets[0].credential, Credential::None);
+        let fault = checked(&["--readers-as", "c.username=r"]).unwrap_err();
+        assert!(fault.to_string().contains("no --target c"), "{fault}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::html::{heading, paragraph, table};
 use super::read::{Apart, Document, Kind, Round, Target};
 use super::scale::number;
 use super::section::{of_rounds, spread_text};
+use crate::run::ALONE;
 
 pub(super) fn beside(page: &mut String, result: &Document) {
     parts(page, result);
@@ -34,6 +35,10 @@ fn parts(page: &mut String, result: &Document) {
             row.extend([
                 cell(1, Round::answered_per_s),
                 cell(2, Round::record_mb_per_s),
+                cell(3, |part| match part.slowly_read_bytes {
+                    0 => f64::NAN,
+                    bytes => bytes as f64 / 1e6 / part.elapsed_s,
+                }),
                 cell(0, |part| part.failed as f64),
                 cell(0, |part| part.unanswered as f64),
                 latency(0),
@@ -58,6 +63,7 @@ fn parts(page: &mut String, result: &Document) {
         &[
             "answered requests/s",
             "MB/s of records",
+            "MB/s read slowly",
             "failed",
             "unanswered",
             "latency p50, µs",
@@ -66,7 +72,33 @@ fn parts(page: &mut String, result: &Document) {
         ],
     );
     table(page, &head, &rows);
-    paragraph(page, "soft", "They are in no other figure of this result.");
+    let text = "They are in no other figure of this result but the CPU time per GB and per request, which is of all connections.";
+    paragraph(page, "soft", text);
+    for target in &result.targets {
+        let cell = |(name, index): (&str, usize)| {
+            let of_round = |round: &Round| {
+                let alone = round.part(ALONE);
+                alone.map_or(f64::NAN, |alone| {
+                    round.latency_us[index] / alone.latency_us[index]
+                })
+            };
+            let spread = of_rounds(target, of_round);
+            let known = spread.median.is_finite();
+            known.then(|| format!("{name} {}", spread_text(spread, 2)))
+        };
+        let cells: Vec<String> = [("p50", 0), ("p99", 2), ("max", 5)]
+            .into_iter()
+            .filter_map(cell)
+            .collect();
+        if !cells.is_empty() {
+            let text = format!(
+                "{}, latency of the normal ones beside / alone: {}.",
+                target.name,
+                cells.join(", ")
+            );
+            paragraph(page, "soft", &text);
+        }
+    }
     for failure in failures {
         paragraph(page, "soft", &failure);
     }
@@ -124,13 +156,16 @@ fn times_apart(page: &mut String, result: &Document) {
 }
 
 /// Those of a round and of the connections beside it.
-fn apart(round: &Round) -> impl Iterator<Item = &(&'static str, Apart)> {
+pub(super) fn apart(round: &Round) -> impl Iterator<Item = &(&'static str, Apart)> {
     let beside = round.beside.iter().flat_map(|(_, part)| &part.apart);
     round.apart.iter().chain(beside)
 }
 
 /// What the rounds of a target have, each once.
-fn names<'t>(target: &'t Target, of: impl Fn(&'t Round) -> Vec<&'t str>) -> Vec<&'t str> {
+pub(super) fn names<'t>(
+    target: &'t Target,
+    of: impl Fn(&'t Round) -> Vec<&'t str>,
+) -> Vec<&'t str> {
     let mut names = Vec::new();
     for name in target.rounds.iter().flat_map(of) {
         if !names.contains(&name) {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
+use super::beside::{apart, names};
 use super::escape::csv;
-use super::read::{Document, Kind, Round};
+use super::read::{Apart, Document, Kind, Round};
 use super::scale::utc_text;
 
-/// The columns of results.csv, in order, with what they hold. Those of watched processes follow.
+/// The columns of results.csv, in order, with what they hold. Those of watched processes follow, and of
+/// what only some loads have.
 pub(super) const COLUMNS: [(&str, &str); 25] = [
     ("source", "the name of the JSON file"),
     ("kind", "run or compare"),
@@ -59,6 +61,75 @@ pub(super) const PROCESS_COLUMNS: [(&str, &str); 2] = [
     ),
 ];
 
+type Cell<T> = (&'static str, &'static str, fn(&T) -> f64);
+
+/// For each kind of connections beside those with the load; NAME is readers, slow or normal, alone.
+pub(super) const PART_COLUMNS: [Cell<Round>; 9] = [
+    (
+        "answered of NAME",
+        "answers that these connections had",
+        |part| part.answered as f64,
+    ),
+    (
+        "failed of NAME",
+        "of their requests, answered with an error",
+        |part| part.failed as f64,
+    ),
+    ("unanswered of NAME", "of these, never answered", |part| {
+        part.unanswered as f64
+    }),
+    (
+        "record_bytes of NAME",
+        "bytes of batches that they wrote or got",
+        |part| part.record_bytes as f64,
+    ),
+    (
+        "slowly_read_bytes of NAME",
+        "bytes that slow ones read, also of answers that they have no end of",
+        |part| part.slowly_read_bytes as f64,
+    ),
+    (
+        "elapsed_s of NAME",
+        "seconds from the first request to the last answer",
+        |part| part.elapsed_s,
+    ),
+    ("latency_p50_us of NAME", "as for the load", |part| {
+        part.latency_us[0]
+    }),
+    ("latency_p99_us of NAME", "as for the load", |part| {
+        part.latency_us[2]
+    }),
+    ("latency_max_us of NAME", "as for the load", |part| {
+        part.latency_us[5]
+    }),
+];
+
+/// For times that are counted apart; NAME is end to end, during churn or otherwise.
+pub(super) const APART_COLUMNS: [Cell<Apart>; 6] = [
+    ("count of NAME", "requests or batches", |apart| {
+        apart.count as f64
+    }),
+    ("unseen of NAME", "batches that no reader saw", |apart| {
+        apart.unseen
+    }),
+    (
+        "latency_p50_us of NAME",
+        "microseconds, 50 % of them",
+        |apart| apart.latency_us[0],
+    ),
+    ("latency_p99_us of NAME", "the same, 99 %", |apart| {
+        apart.latency_us[1]
+    }),
+    ("latency_max_us of NAME", "the same, the longest", |apart| {
+        apart.latency_us[2]
+    }),
+    (
+        "gap_max_us of NAME",
+        "the longest time between two answers on one connection",
+        |apart| apart.gap_us_max,
+    ),
+];
+
 const SECONDS_HEADER: &str = "source,target,round,second,answered,failed,unanswered,record_bytes,\
     latency_p50_us,latency_p90_us,latency_p99_us,latency_max_us\n";
 
@@ -75,11 +146,34 @@ pub(super) fn results(documents: &[Document]) -> String {
             }
         }
     }
-    let names = COLUMNS.iter().map(|(name, _)| (*name).to_owned());
+    let targets = || documents.iter().flat_map(|document| &document.targets);
+    let mut parts: Vec<&str> = Vec::new();
+    let mut aparts: Vec<&str> = Vec::new();
+    for target in targets() {
+        parts.extend(names(target, |round| {
+            round.beside.iter().map(|(name, _)| name.as_str()).collect()
+        }));
+        aparts.extend(names(target, |round| {
+            apart(round).map(|(name, _)| *name).collect()
+        }));
+    }
+    let (parts, aparts) = (once_each(parts), once_each(aparts));
+    let heads = COLUMNS.iter().map(|(name, _)| (*name).to_owned());
     let of_processes = processes.iter().flat_map(|process| {
         PROCESS_COLUMNS.map(|(name, _)| csv(&name.replace("NAME", process)).into_owned())
     });
-    let mut text = names.chain(of_processes).collect::<Vec<_>>().join(",");
+    let of_parts = parts.iter().flat_map(|part| {
+        PART_COLUMNS.map(|(name, _, _)| csv(&name.replace("NAME", part)).into_owned())
+    });
+    let of_aparts = aparts.iter().flat_map(|what| {
+        APART_COLUMNS.map(|(name, _, _)| csv(&name.replace("NAME", what)).into_owned())
+    });
+    let mut text = heads
+        .chain(of_processes)
+        .chain(of_parts)
+        .chain(of_aparts)
+        .collect::<Vec<_>>()
+        .join(",");
     text.push('\n');
     for document in documents {
         for (index, target) in document.targets.iter().enumerate() {
@@ -110,11 +204,35 @@ pub(super) fn results(documents: &[Document]) -> String {
                             .unwrap_or_default(),
                     );
                 }
+                for part in &parts {
+                    let found = round.part(part);
+                    cells.extend(
+                        PART_COLUMNS.map(|(_, _, of)| {
+                            found.map_or_else(String::new, |part| float(of(part)))
+                        }),
+                    );
+                }
+                for what in &aparts {
+                    let found = apart(round).find(|(name, _)| name == what);
+                    cells.extend(APART_COLUMNS.map(|(_, _, of)| {
+                        found.map_or_else(String::new, |(_, apart)| float(of(apart)))
+                    }));
+                }
                 let _ = writeln!(text, "{}", cells.join(","));
             }
         }
     }
     text
+}
+
+fn once_each(mut names: Vec<&str>) -> Vec<&str> {
+    let mut known: Vec<&str> = Vec::new();
+    names.retain(|name| {
+        let is_new = !known.contains(name);
+        known.push(name);
+        is_new
+    });
+    names
 }
 
 /// A row per second.

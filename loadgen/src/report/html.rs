@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::csv::{COLUMNS, PROCESS_COLUMNS};
+use super::csv::{APART_COLUMNS, COLUMNS, PART_COLUMNS, PROCESS_COLUMNS};
 use super::escape::html;
 use super::plot;
 use super::read::Document;
@@ -168,7 +168,15 @@ fn beside(page: &mut String) {
     };
     table_of(" class=\"words\"", page, &["file", "holds"], &rows(&files));
     page.push_str("<details><summary>Columns of results.csv</summary>\n");
-    let columns: Vec<_> = COLUMNS.iter().chain(&PROCESS_COLUMNS).copied().collect();
+    let of_parts = PART_COLUMNS.map(|(name, holds, _)| (name, holds));
+    let of_aparts = APART_COLUMNS.map(|(name, holds, _)| (name, holds));
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .chain(&PROCESS_COLUMNS)
+        .chain(&of_parts)
+        .chain(&of_aparts)
+        .copied()
+        .collect();
     table_of(
         " class=\"words\"",
         page,

@@ -94,6 +94,7 @@ fn frame(started: SystemTime, plan: &Plan) -> Map<String, Value> {
             "threads": plan.threads_count,
             "in_flight_max": plan.in_flight_max,
             "closed_loop": matches!(plan.pace, Pace::Saturate),
+            "churn_command": plan.churn.as_ref().map(|churn| &churn.command),
         },
     });
     match json {

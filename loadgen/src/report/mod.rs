@@ -7,9 +7,11 @@
 
 pub(crate) mod arguments;
 mod beside;
+mod comparison;
 mod course;
 mod csv;
 mod escape;
+mod figures;
 mod hgrm;
 mod html;
 mod json;
@@ -99,7 +101,7 @@ pub fn compare_and_report(arguments: &command::Compare) -> Result<Report, Error>
     let compared = comparison.run()?;
     let text = arguments.output.put(
         || json::compare_json(started, &comparison, &compared),
-        || text::compare_markdown(&comparison.plan, &compared),
+        || comparison::compare_markdown(&comparison.plan, &compared),
     )?;
     let sound = compared
         .targets

@@ -49,6 +49,8 @@ pub(super) struct Round {
     pub(super) records: u64,
     pub(super) record_bytes: u64,
     pub(super) wire_bytes: u64,
+    /// What slow consumers read, also of answers that they have no end of.
+    pub(super) slowly_read_bytes: u64,
     pub(super) elapsed_s: f64,
     /// In the order of [`QUANTILES`].
     pub(super) latency_us: [f64; QUANTILES.len()],
@@ -223,6 +225,7 @@ fn round(json: &Value, cpu_s: Vec<(String, f64)>) -> Round {
         records: count(json, "records"),
         record_bytes: count(json, "record_bytes"),
         wire_bytes: count(json, "wire_bytes"),
+        slowly_read_bytes: count(json, "slowly_read_bytes"),
         elapsed_s: float(json, "elapsed_s"),
         latency_us: QUANTILES.map(|(name, _)| float(latency, name)),
         sent_late_p99_us: float(json, "sent_late_p99_us"),
@@ -293,14 +296,21 @@ impl Round {
 
     /// NaN for a process that was not watched, and where no record moved.
     pub(super) fn cpu_s_per_gb(&self, process: &str) -> f64 {
-        match self.record_bytes {
+        match self.moved_bytes() {
             0 => f64::NAN,
             bytes => self.cpu_s(process) / (bytes as f64 / 1e9),
         }
     }
 
     pub(super) fn cpu_us_per_request(&self, process: &str) -> f64 {
-        self.cpu_s(process) * 1e6 / self.answered as f64
+        let beside = self.beside.iter().map(|(_, part)| part.answered);
+        self.cpu_s(process) * 1e6 / (self.answered + beside.sum::<u64>()) as f64
+    }
+
+    /// Record bytes of all connections, also of those beside the load.
+    pub(super) fn moved_bytes(&self) -> u64 {
+        let beside = self.beside.iter().map(|(_, part)| part.record_bytes);
+        self.record_bytes + beside.sum::<u64>()
     }
 
     pub(super) fn part(&self, name: &str) -> Option<&Self> {

@@ -29,7 +29,7 @@ pub(super) fn resources(page: &mut String, result: &Document) {
 
 fn cpu(page: &mut String, result: &Document, processes: &[&str]) {
     let rounds = || result.targets.iter().flat_map(|target| &target.rounds);
-    let moved = rounds().any(|round| round.record_bytes > 0);
+    let moved = rounds().any(|round| round.moved_bytes() > 0);
     let (axis, of): (&str, fn(&Round, &str) -> f64) = match moved {
         true => ("CPU seconds per GB of records", Round::cpu_s_per_gb),
         // A ping moves no record.

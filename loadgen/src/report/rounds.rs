@@ -1,52 +1,92 @@
 //! A comparison round by round: ratios to the baseline.
 
+use super::beside::{apart, names};
 use super::html::{figure, heading, paragraph, table};
-use super::read::{Document, Round, Target};
+use super::read::{Apart, Document, Round, Target};
 use super::rows::{self, Group, Row};
 use super::scale::number;
 use crate::compare::Spread;
 
 /// A figure, whether more of it is better, and how it comes from a round; the name is that of the target.
 struct Figure {
-    name: &'static str,
+    name: String,
     better: &'static str,
-    of: fn(&Round, &str) -> f64,
+    of: Figured,
 }
 
-const FIGURES: [Figure; 7] = [
-    figure_of("answered requests/s", "more is better", |round, _| {
+type Figured = Box<dyn Fn(&Round, &str) -> f64>;
+type OfRound = fn(&Round, &str) -> f64;
+type OfApart = fn(&Apart) -> f64;
+
+const FIGURES: [(&str, &str, OfRound); 7] = [
+    ("answered requests/s", MORE, |round, _| {
         round.answered_per_s()
     }),
-    figure_of("MB/s of records", "more is better", |round, _| {
-        round.record_mb_per_s()
-    }),
-    figure_of("latency p50", "less is better", |round, _| {
-        round.latency_us[0]
-    }),
-    figure_of("latency p99", "less is better", |round, _| {
-        round.latency_us[2]
-    }),
-    figure_of("latency p99.9", "less is better", |round, _| {
-        round.latency_us[3]
-    }),
-    figure_of(
-        "CPU s per GB, own process",
-        "less is better",
-        Round::cpu_s_per_gb,
-    ),
-    figure_of(
+    ("MB/s of records", MORE, |round, _| round.record_mb_per_s()),
+    ("latency p50", LESS, |round, _| round.latency_us[0]),
+    ("latency p99", LESS, |round, _| round.latency_us[2]),
+    ("latency p99.9", LESS, |round, _| round.latency_us[3]),
+    ("CPU s per GB, own process", LESS, Round::cpu_s_per_gb),
+    (
         "CPU µs per request, own process",
-        "less is better",
+        LESS,
         Round::cpu_us_per_request,
     ),
 ];
+const APART: [(&str, OfApart); 4] = [
+    ("p50", |apart| apart.latency_us[0]),
+    ("p99", |apart| apart.latency_us[1]),
+    ("the longest", |apart| apart.latency_us[2]),
+    ("longest gap between answers", |apart| apart.gap_us_max),
+];
+const MORE: &str = "more is better";
+const LESS: &str = "less is better";
 
-const fn figure_of(
-    name: &'static str,
-    better: &'static str,
-    of: fn(&Round, &str) -> f64,
-) -> Figure {
-    Figure { name, better, of }
+/// Those of all connections with the load, then those of the connections beside them and of times counted apart.
+fn figures(result: &Document) -> Vec<Figure> {
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut put = |name: String, better, of: Figured| {
+        if figures.iter().all(|figure| figure.name != name) {
+            figures.push(Figure { name, better, of });
+        }
+    };
+    for (name, better, of) in FIGURES {
+        put(name.to_owned(), better, Box::new(of));
+    }
+    for target in &result.targets {
+        for part in names(target, |round| {
+            round.beside.iter().map(|(name, _)| name.as_str()).collect()
+        }) {
+            let of_parts = || {
+                let rounds = result.targets.iter().flat_map(|target| &target.rounds);
+                rounds.filter_map(|round| round.part(part))
+            };
+            // Those of the processes are of all connections, and how long a reader waits that follows, or reads slowly, is
+            // its own choice.
+            let waits = of_parts().any(|part| !part.apart.is_empty() || part.slowly_read_bytes > 0);
+            for (name, better, of) in FIGURES.into_iter().take(if waits { 2 } else { 5 }) {
+                let owner = part.to_owned();
+                let of_part = move |round: &Round, process: &str| {
+                    let part = round.part(&owner).filter(|part| part.intended > 0);
+                    part.map_or(f64::NAN, |part| of(part, process))
+                };
+                put(format!("{part}: {name}"), better, Box::new(of_part));
+            }
+        }
+        for what in names(target, |round| {
+            apart(round).map(|(name, _)| *name).collect()
+        }) {
+            for (name, of) in APART {
+                let owner = what.to_owned();
+                let of_what = move |round: &Round, _: &str| {
+                    let found = apart(round).find(|(name, _)| *name == owner);
+                    found.map_or(f64::NAN, |(_, apart)| of(apart))
+                };
+                put(format!("{what}: {name}"), LESS, Box::new(of_what));
+            }
+        }
+    }
+    figures
 }
 
 pub(super) fn ratios(page: &mut String, result: &Document) {
@@ -59,7 +99,7 @@ pub(super) fn ratios(page: &mut String, result: &Document) {
         targets.filter(|(index, _)| *index != result.baseline)
     };
     let (mut groups, mut names) = (Vec::new(), Vec::new());
-    for figure in FIGURES {
+    for figure in figures(result) {
         let rows = others().map(|(colour, target)| {
             let values = of_rounds(target, baseline, &figure);
             let known = values.iter().copied().filter(|value| value.is_finite());

@@ -14,6 +14,7 @@ pub(crate) fn target(name: &str, address: impl ToString) -> Target {
         credential: Credential::None,
         tls_roots: None,
         tls_name: None,
+        readers_as: None,
     }
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
         codec: Codec::None,
         fetch_bytes: 1_000_000,
         churn: None,
-        readers_as: None,
         progress: Progress::Silent,
+        stage: String::new(),
     }
 }
