@@ -1,6 +1,7 @@
 //! One run against one target: set up, drive, add up.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -173,5 +174,6 @@ fn show(target: &Target, plan: &Plan, second: u64, progressed: &[Progressed]) {
             "{lead}{answered} answered, {failed} failed, {outstanding} outstanding, {megabytes:.1} MB of records"
         );
     }
-    eprintln!("{text}");
+    // Whoever reads progress may leave before the run ends.
+    let _ = writeln!(io::stderr(), "{text}");
 }
