@@ -81,6 +81,26 @@ pub const SINK_PARTITIONS_MAX: i32 = 10_000;
 /// One Produce batch, as it stands in the request.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of one record's value, of its key, and of the value of one of its headers.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Headers of one record.
+pub const HEADERS_MAX: usize = 100;
+
+/// Digits of keys that come once: more than a run can use up.
+pub const UNIQUE_KEY_BYTES_MIN: usize = 12;
+
+/// Sizes with weights of one distribution, and the weight of one of them.
+pub const SIZES_MAX: usize = 64;
+pub const SIZE_WEIGHT_MAX: u64 = 1_000_000;
+
+/// Records that are prepared for one connection, if they differ; those of all connections; and the bytes of all.
+pub const POOL_RECORDS: usize = 1_024;
+pub const POOL_RECORDS_MAX: usize = 256 * 1024;
+pub const POOL_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Rounds of one comparison.
 pub const ROUNDS_MAX: usize = 1_000;
 

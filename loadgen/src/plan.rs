@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sluice_kafka::codec::Codec;
-
 use crate::records::Shape;
 
 /// One way to a Kafka cluster.
@@ -159,30 +157,17 @@ pub struct Plan {
     pub connections_count: usize,
     pub threads_count: usize,
     pub in_flight_max: usize,
-    pub record_bytes: usize,
+    /// What produced records look like.
+    pub shape: Shape,
     pub records_per_batch: usize,
-    pub payload: Payload,
-    /// Bytes of each record's key; 0: none.
-    pub key_bytes: usize,
-    pub codec: Codec,
+    /// Decides everything that is drawn for produced records.
+    pub seed: u64,
     pub fetch_bytes: i32,
     /// A command beside the load.
     pub churn: Option<Churn>,
     pub progress: Progress,
     /// Which part of a longer course this is, for progress lines: nothing, or words that end with a comma and a space.
     pub stage: String,
-}
-
-impl Plan {
-    /// What produced records look like.
-    pub(crate) fn shape(&self) -> Shape {
-        Shape {
-            payload: self.payload,
-            value_bytes: self.record_bytes,
-            key_bytes: self.key_bytes,
-            codec: self.codec,
-        }
-    }
 }
 
 /// A command that is run at each interval.
@@ -196,9 +181,9 @@ pub struct Churn {
 /// What record values hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
-    /// Letters, from a fixed seed.
+    /// Letters.
     Text,
-    /// A JSON order with personal fields, for masks to work on.
+    /// JSON orders with personal fields, all different, for masks to work on.
     Json,
 }
 
@@ -229,9 +214,10 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
     };
     let what = match plan.mode {
         Mode::Produce | Mode::Mixed { .. } => format!(
-            ", {} x {} bytes a batch{}",
+            ", {} x {} bytes a batch{}{}",
             plan.records_per_batch,
-            plan.record_bytes,
+            plan.shape.sizes,
+            plan.shape.words(plan.seed),
             acks_words(plan.acks)
         ),
         Mode::Consume | Mode::SlowConsumer { .. } => {

@@ -54,7 +54,7 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
             &mut session,
             leader.partition,
             timestamp_ms,
-            wanted.index as u64 + 1,
+            wanted.index,
         )?;
         let tracing = board
             .as_ref()

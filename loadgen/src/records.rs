@@ -1,4 +1,6 @@
-//! Record batches to produce: built once per connection, from a fixed seed.
+//! Record batches to produce, made from a seed.
+
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::records::{
@@ -7,10 +9,15 @@ use kafka_protocol::records::{
 };
 use sluice_kafka::codec::{Codec, Contexts};
 use sluice_kafka::limits::{BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
+use sluice_kafka::messages::StrBytes;
+use sluice_kafka::record_batch::{Batch, Records};
 
 use crate::Error;
 use crate::limits::BATCH_BYTES_MAX;
+use crate::order::{ORDER_BYTES, order};
 use crate::plan::Payload;
+use crate::random::{Random, spread};
+use crate::sizes::Sizes;
 
 /// Where a batch header holds its checksum, and where what it covers begins: the attributes, whose low bits name the codec.
 const CRC_AT: usize = 17;
@@ -20,42 +27,157 @@ const ATTRIBUTES_AT: usize = 21;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     pub payload: Payload,
-    /// Bytes of each value.
-    pub value_bytes: usize,
-    /// Bytes of each key; 0: records have none.
-    pub key_bytes: usize,
+    /// Of each value.
+    pub sizes: Sizes,
+    pub keys: Keys,
+    pub headers: Headers,
     pub codec: Codec,
 }
 
+/// Keys of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    None,
+    /// Letters, drawn once for each prepared record.
+    Letters {
+        bytes: usize,
+    },
+    /// Digits: so many different ones, drawn for each record; `None`: none comes twice in a run.
+    Digits {
+        bytes: usize,
+        different: Option<u64>,
+    },
+}
+
+/// Headers of each record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Headers {
+    pub count: usize,
+    /// Bytes of each value.
+    pub bytes: usize,
+}
+
 impl Shape {
-    /// Values of this many letters, without keys and not compressed.
+    /// Values of this many letters, without keys and headers, not compressed.
     pub fn text(value_bytes: usize) -> Self {
         Self {
             payload: Payload::Text,
-            value_bytes,
-            key_bytes: 0,
+            sizes: Sizes::Fixed(value_bytes),
+            keys: Keys::None,
+            headers: Headers::default(),
             codec: Codec::None,
+        }
+    }
+
+    /// At most so many bytes in a batch, before it is compressed.
+    pub(crate) fn batch_bytes_max(&self, records_count: usize) -> usize {
+        let headers = self.headers.count.saturating_mul(self.headers.bytes + 16);
+        let value = match self.payload {
+            Payload::Text => self.sizes.max(),
+            Payload::Json => self.sizes.max().max(ORDER_BYTES),
+        };
+        let record = value + self.keys.bytes() + headers + 64;
+        record.saturating_mul(records_count)
+    }
+
+    /// Whether one batch is as good as many.
+    pub(crate) fn is_always_alike(&self) -> bool {
+        let drawn = matches!(self.keys, Keys::Digits { .. }) && self.codec != Codec::None;
+        self.payload == Payload::Text && matches!(self.sizes, Sizes::Fixed(_)) && !drawn
+    }
+
+    /// What reports say beside the size of values.
+    pub(crate) fn words(&self, seed: u64) -> String {
+        let mut words = String::new();
+        if self.payload == Payload::Json {
+            words.push_str(", JSON");
+        }
+        let bytes = self.keys.bytes();
+        let keys = match self.keys {
+            Keys::None => String::new(),
+            Keys::Letters { .. } => format!(", keys of {bytes} bytes"),
+            Keys::Digits {
+                different: Some(different),
+                ..
+            } => format!(", {different} different keys of {bytes} bytes"),
+            Keys::Digits {
+                different: None, ..
+            } => format!(", keys of {bytes} bytes that come once"),
+        };
+        words.push_str(&keys);
+        if self.headers.count > 0 {
+            let Headers { count, bytes } = self.headers;
+            words.push_str(&format!(", {count} headers of {bytes} bytes"));
+        }
+        if self.codec != Codec::None {
+            words.push_str(&format!(", {}", self.codec.name()));
+        }
+        if !self.is_always_alike() || matches!(self.keys, Keys::Digits { .. }) {
+            words.push_str(&format!(", seed {seed}"));
+        }
+        words
+    }
+}
+
+impl Keys {
+    fn bytes(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Letters { bytes } | Self::Digits { bytes, .. } => bytes,
         }
     }
 }
 
-/// A batch of `count` records with values of exactly `value_bytes` bytes (JSON values: at least what the fields need).
+/// What the records of one connection are made from, one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Maker {
+    random: Random,
+    next: u64,
+    step: u64,
+}
+
+impl Maker {
+    /// For the connection of this index among so many: each has its own numbers.
+    pub(crate) fn new(seed: u64, connection: usize, connections_count: usize) -> Self {
+        Self {
+            random: Random::new(spread(seed).wrapping_add(connection as u64)),
+            next: connection as u64,
+            step: connections_count.max(1) as u64,
+        }
+    }
+
+    /// One that no other record of the run has.
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next = number.wrapping_add(self.step);
+        number
+    }
+
+    /// That of the next key.
+    pub(crate) fn key_number(&mut self, different: Option<u64>) -> u64 {
+        match different {
+            Some(different) => self.random.below(different),
+            None => self.number(),
+        }
+    }
+}
+
+/// A batch of `count` records. JSON values are at least as long as their fields need.
 pub(crate) fn batch(
     shape: &Shape,
     count: usize,
     timestamp_ms: i64,
-    seed: u64,
+    maker: &mut Maker,
 ) -> Result<Bytes, Error> {
-    let record_bytes = shape.value_bytes.saturating_add(shape.key_bytes);
-    if record_bytes.saturating_add(64).saturating_mul(count) > BATCH_BYTES_MAX {
+    if shape.batch_bytes_max(count) > BATCH_BYTES_MAX {
         let fault = format!(
-            "a batch of {count} records of {record_bytes} bytes is longer than {BATCH_BYTES_MAX} bytes"
+            "a batch of {count} records of up to {} bytes is longer than {BATCH_BYTES_MAX} bytes",
+            shape.batch_bytes_max(1)
         );
         return Err(Error::OperatorArgument(format!(
             "{fault}; lower --records-per-batch or --record-bytes"
         )));
     }
-    let mut letters = Letters::new(seed);
     let records: Vec<Record> = (0..count)
         .map(|index| Record {
             transactional: false,
@@ -69,9 +191,17 @@ pub(crate) fn batch(
             // The encoder puts records into one batch if their sequences rise with their offsets; the first one is written.
             sequence: NO_SEQUENCE.saturating_add(index as i32),
             timestamp: timestamp_ms,
-            key: key(shape.key_bytes, &mut letters),
-            value: Some(value(shape, index, &mut letters)),
-            headers: Default::default(),
+            key: key(shape.keys, maker),
+            value: Some(value(shape, maker)),
+            headers: (0..shape.headers.count)
+                .map(|index| {
+                    let value = letters(shape.headers.bytes, &mut maker.random);
+                    (
+                        StrBytes::from_string(format!("header-{index}")),
+                        Some(value),
+                    )
+                })
+                .collect(),
         })
         .collect();
     let mut batch = BytesMut::new();
@@ -85,6 +215,32 @@ pub(crate) fn batch(
         Codec::None => Ok(batch.freeze()),
         codec => compressed(&batch, codec),
     }
+}
+
+/// Writes keys of digits anew into a batch that is not compressed, and makes its checksum right.
+pub(crate) fn renumber(batch: &mut [u8], keys: &[Range<usize>], mut number: impl FnMut() -> u64) {
+    for key in keys {
+        if let Some(key) = batch.get_mut(key.clone()) {
+            put_digits(number(), key);
+        }
+    }
+    if batch.len() > ATTRIBUTES_AT {
+        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// Where the keys of a batch lie that is not compressed.
+pub(crate) fn key_places(batch: &[u8]) -> Result<Vec<Range<usize>>, Error> {
+    let parsed = Batch::parse(batch).map_err(|_| Error::GeneratorBroken)?;
+    let area = parsed.record_area();
+    let mut places = Vec::new();
+    for record in Records::new(area, parsed.header.record_count) {
+        let record = record.map_err(|_| Error::GeneratorBroken)?;
+        let key = record.key.ok_or(Error::GeneratorBroken)?;
+        places.push(BATCH_HEADER_BYTES + key.start..BATCH_HEADER_BYTES + key.end);
+    }
+    Ok(places)
 }
 
 /// The same batch with its records compressed: the gateway's own codecs, which Kafka's clients read.
@@ -116,155 +272,45 @@ fn codec_bits(codec: Codec) -> u8 {
     }
 }
 
-fn key(key_bytes: usize, letters: &mut Letters) -> Option<Bytes> {
-    if key_bytes == 0 {
-        return None;
+fn key(keys: Keys, maker: &mut Maker) -> Option<Bytes> {
+    match keys {
+        Keys::None => None,
+        Keys::Letters { bytes } => Some(letters(bytes, &mut maker.random)),
+        Keys::Digits { bytes, different } => {
+            let mut key = vec![b'0'; bytes];
+            put_digits(maker.key_number(different), &mut key);
+            Some(Bytes::from(key))
+        }
     }
-    let mut text = String::with_capacity(key_bytes);
-    letters.append(key_bytes, &mut text);
-    Some(Bytes::from(text))
 }
 
-fn value(shape: &Shape, index: usize, letters: &mut Letters) -> Bytes {
-    let mut text = String::with_capacity(shape.value_bytes);
-    if shape.payload == Payload::Json {
-        let head = order(index);
-        text.push_str(&head);
-        letters.append(shape.value_bytes.saturating_sub(head.len() + 2), &mut text);
-        text.push_str("\"}");
-    } else {
-        letters.append(shape.value_bytes, &mut text);
+/// With zeros before them.
+fn put_digits(mut number: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+}
+
+fn value(shape: &Shape, maker: &mut Maker) -> Bytes {
+    let value_bytes = shape.sizes.one(&mut maker.random);
+    if shape.payload == Payload::Text {
+        return letters(value_bytes, &mut maker.random);
+    }
+    let number = maker.number();
+    let mut text = order(number, &mut maker.random);
+    let left = value_bytes.saturating_sub(text.len() + 2);
+    maker.random.letters(left, &mut text);
+    text.push_str("\"}");
     Bytes::from(text)
 }
 
-/// A JSON order up to the text of its last field: 20 scalar fields with it, three of them personal.
-fn order(index: usize) -> String {
-    let cents = index % 100;
-    format!(
-        "{{\"id\":\"order-{index}\",\"placed_at\":\"2024-01-01T08:15:30Z\",\"status\":\"paid\",\"channel\":\"web\",\
-         \"amount\":{amount}.{cents:02},\"currency\":\"EUR\",\
-         \"customer\":{{\"id\":{index},\"name\":\"Ada {index}\",\"email\":\"ada{index}@example.com\",\"country\":\"FI\",\"returning\":true}},\
-         \"payment\":{{\"method\":\"card\",\"card_number\":\"4111111111111111\",\"expires\":\"2027-11\"}},\
-         \"items\":[{{\"sku\":\"a-{index}\",\"quantity\":1,\"price\":{amount}.{cents:02},\
-         \"recipient\":{{\"name\":\"Ada {index}\",\"ssn\":\"078-05-1120\"}}}}],\"note\":\"",
-        amount = index + 10
-    )
-}
-
-/// Lower-case letters by xorshift.
-struct Letters(u64);
-
-impl Letters {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn append(&mut self, count: usize, out: &mut String) {
-        for _ in 0..count {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            out.push(char::from(b'a' + ((self.0 >> 32) % 26) as u8));
-        }
-    }
+fn letters(count: usize, random: &mut Random) -> Bytes {
+    let mut text = String::with_capacity(count);
+    random.letters(count, &mut text);
+    Bytes::from(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use sluice_kafka::codec::DecompressLimits;
-    use sluice_kafka::record_batch::{Batch, Records};
-
-    use super::*;
-
-    fn json(codec: Codec) -> Shape {
-        Shape {
-            payload: Payload::Json,
-            value_bytes: 1024,
-            key_bytes: 12,
-            codec,
-        }
-    }
-
-    fn values(batch: &[u8]) -> Vec<Vec<u8>> {
-        let parsed = Batch::parse(batch).unwrap();
-        parsed.verify_crc().unwrap();
-        let plain = parsed.record_area();
-        Records::new(plain, parsed.header.record_count)
-            .map(|record| plain[record.unwrap().value.unwrap()].to_vec())
-            .collect()
-    }
-
-    fn scalars(value: &serde_json::Value) -> usize {
-        match value {
-            serde_json::Value::Object(fields) => fields.values().map(scalars).sum(),
-            serde_json::Value::Array(items) => items.iter().map(scalars).sum(),
-            _ => 1,
-        }
-    }
-
-    #[test]
-    fn text_values_have_the_length_that_was_asked() {
-        let batch = batch(&Shape::text(100), 7, 1, 42).unwrap();
-        let values = values(&batch);
-        assert_eq!(values.len(), 7);
-        assert!(values.iter().all(|value| value.len() == 100));
-        assert_ne!(values[0], values[1]);
-    }
-
-    #[test]
-    fn json_values_are_20_fields_with_the_personal_ones() {
-        let batch = batch(&json(Codec::None), 2, 1, 42).unwrap();
-        for value in values(&batch) {
-            assert_eq!(value.len(), 1024);
-            let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
-            assert_eq!(scalars(&json), 20);
-            assert!(json["customer"]["email"].is_string());
-            assert!(json["payment"]["card_number"].is_string());
-            assert!(json["items"][0]["recipient"]["ssn"].is_string());
-        }
-    }
-
-    #[test]
-    fn keys_have_the_length_that_was_asked() {
-        let batch = batch(&json(Codec::None), 3, 1, 42).unwrap();
-        let parsed = Batch::parse(&batch).unwrap();
-        for record in Records::new(parsed.record_area(), 3) {
-            assert_eq!(record.unwrap().key.unwrap().len(), 12);
-        }
-    }
-
-    #[test]
-    fn every_codec_is_read_back_by_the_record_reader_of_the_gateway() {
-        let plain = batch(&json(Codec::None), 20, 1, 42).unwrap();
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-            let batch = batch(&json(codec), 20, 1, 42).unwrap();
-            assert!(batch.len() < plain.len(), "{}", codec.name());
-            let parsed = Batch::parse(&batch).unwrap();
-            parsed.verify_crc().unwrap();
-            assert_eq!(parsed.header.codec().unwrap(), codec);
-            let limits = DecompressLimits {
-                output_bytes_max: 1 << 20,
-                zstd_window_log_max: 23,
-            };
-            let mut records = Vec::new();
-            codec
-                .decompress(
-                    parsed.record_area(),
-                    &limits,
-                    &mut Contexts::default(),
-                    &mut records,
-                )
-                .unwrap();
-            assert_eq!(records, plain[BATCH_HEADER_BYTES..]);
-        }
-    }
-
-    #[test]
-    fn batches_that_no_frame_could_hold_are_an_argument_error() {
-        assert!(matches!(
-            batch(&Shape::text(1 << 20), 1_000, 1, 1),
-            Err(Error::OperatorArgument(_))
-        ));
-    }
-}
+#[path = "records_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use sluice_kafka::record_batch::batches;
 use sluice_kafka::views::{FetchResponse, ProduceResponse};
 use sluice_kafka::{ErrorCode, Malformed, api};
 
-use crate::records::batch;
+use crate::pool::Pool;
 use crate::session::{CLIENT_ID, OffsetAt, Session, name};
 use crate::{Acks, Error, Plan};
 
@@ -20,12 +20,10 @@ pub(crate) const FETCH_WAIT_MS: i32 = 100;
 
 /// The requests of one connection, for one partition.
 pub(crate) enum Workload {
-    /// The same batch over and over.
+    /// The same batches in turn.
     Produce {
-        frame: Vec<u8>,
+        pool: Pool,
         version: i16,
-        records: u64,
-        batch_bytes: u64,
         /// Without acks: a question that is answered.
         confirm_frame: Option<Vec<u8>>,
     },
@@ -84,17 +82,14 @@ impl Workload {
         session: &mut Session<'_>,
         partition: i32,
         timestamp_ms: i64,
-        seed: u64,
+        connection: usize,
     ) -> Result<Self, Error> {
         if job == Job::Produce {
             let version = session.version("Produce", api::PRODUCE, 9, 12)?;
-            let count = plan.records_per_batch;
-            let batch = batch(&plan.shape(), count, timestamp_ms, seed)?;
+            let frame = |batch| produce_frame(plan, partition, version, batch);
             return Ok(Self::Produce {
-                frame: produce_frame(plan, partition, version, batch.clone())?,
+                pool: Pool::prepare(plan, connection, timestamp_ms, frame)?,
                 version,
-                records: count as u64,
-                batch_bytes: batch.len() as u64,
                 confirm_frame: match plan.acks {
                     Acks::None => Some(session.metadata_frame(&plan.topic)?),
                     Acks::Leader | Acks::All => None,
@@ -139,9 +134,13 @@ impl Workload {
     }
 
     /// Appends the next request.
-    pub(crate) fn encode(&self, correlation_id: i32, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn encode(&mut self, correlation_id: i32, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
-            Self::Produce { frame, .. } | Self::Ping { frame, .. } => {
+            Self::Produce { pool, .. } => {
+                pool.encode(correlation_id, out);
+                Ok(())
+            }
+            Self::Ping { frame, .. } => {
                 append_request(frame, correlation_id, out);
                 Ok(())
             }
@@ -158,13 +157,9 @@ impl Workload {
     }
 
     /// What a write comes to that nobody answers, once it has left.
-    pub(crate) fn left(&self) -> Answer {
+    pub(crate) fn left(&mut self) -> Answer {
         match self {
-            Self::Produce {
-                records,
-                batch_bytes,
-                ..
-            } => Answer::delivered(*records, *batch_bytes),
+            Self::Produce { pool, .. } => pool.answered(),
             Self::Consume(_) | Self::Ping { .. } => Answer::delivered(0, 0),
         }
     }
@@ -176,12 +171,8 @@ impl Workload {
         mut batch_at: impl FnMut(i64),
     ) -> Result<Answer, Malformed> {
         match self {
-            Self::Produce {
-                version,
-                records,
-                batch_bytes,
-                ..
-            } => {
+            Self::Produce { pool, version, .. } => {
+                let delivered = pool.answered();
                 let response = ProduceResponse::parse(frame, *version)?;
                 let partition = response
                     .topics()
@@ -193,7 +184,7 @@ impl Workload {
                 match partition.error {
                     ErrorCode::NONE => {
                         batch_at(partition.base_offset);
-                        Ok(Answer::delivered(*records, *batch_bytes))
+                        Ok(delivered)
                     }
                     error => Ok(Answer {
                         error_message: partition.error_message.map(str::to_owned),

@@ -228,6 +228,7 @@ fn sink() -> Sink {
             ..Shape::text(100)
         },
         records_per_batch: 1,
+        seed: 1,
     };
     Sink::start(&config).unwrap()
 }

@@ -34,7 +34,7 @@ fn takes_writes_that_want_no_answer() {
     let plan = Plan {
         acks: Acks::None,
         connections_count: 6,
-        record_bytes: 100_000,
+        shape: Shape::text(100_000),
         ..plan(Mode::Produce, 300)
     };
     let measured = run(&target(&sink), &plan).unwrap();
@@ -157,7 +157,7 @@ fn a_command_beside_the_load_is_counted_and_every_request_is_inside_or_outside_o
 fn takes_requests_that_are_longer_than_its_buffer() {
     let sink = sink();
     let plan = Plan {
-        record_bytes: 3_000_000,
+        shape: Shape::text(3_000_000),
         ..plan(Mode::Produce, 5)
     };
     assert_eq!(run(&target(&sink), &plan).unwrap().answered_count, 5);
@@ -317,6 +317,7 @@ fn config() -> SinkConfig {
             ..Shape::text(1000)
         },
         records_per_batch: 10,
+        seed: 1,
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Beside, ChurnArguments, argument, within};
+use super::{Beside, ChurnArguments, RecordsArguments, argument, within};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
-use crate::plan::{Acks, Pace, Payload, Plan, Progress};
+use crate::plan::{Acks, Pace, Plan, Progress};
 use crate::{Codec, Error};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,25 +93,15 @@ pub struct Load {
     /// Requests on their way per connection. A due request that finds no room waits, and its wait counts.
     #[arg(long, default_value_t = 64)]
     pub in_flight: usize,
-    /// Bytes of each record's value.
-    #[arg(long, default_value_t = 1024)]
-    pub record_bytes: usize,
     /// Records in one produced batch.
     #[arg(long, default_value_t = 1)]
     pub records_per_batch: usize,
-    /// JSON orders with personal fields as values, instead of letters.
-    #[arg(long)]
-    pub json_records: bool,
-    /// Bytes of each record's key; 0 for none.
-    #[arg(long, default_value_t = 0)]
-    pub key_bytes: usize,
+    #[command(flatten)]
+    pub records: RecordsArguments,
     /// Whose word a Produce waits for: all in-sync replicas, the leader (1), nobody (0). With 0 no answer comes: latency is
     /// the time until the request is in the socket, and a question behind the last write tells whether all was taken.
     #[arg(long, value_enum, default_value_t = AcksName::All)]
     pub acks: AcksName,
-    /// How batches are compressed.
-    #[arg(long, value_enum, default_value_t = Compression::None)]
-    pub compression: Compression,
     /// What one Fetch asks for.
     #[arg(long, default_value_t = 1024 * 1024)]
     pub fetch_bytes: i32,
@@ -151,8 +141,6 @@ impl Load {
         within("--connections", connections, 1, CONNECTIONS_MAX)?;
         within("--threads", self.threads, 1, connections)?;
         within("--in-flight", self.in_flight, 1, IN_FLIGHT_MAX)?;
-        within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
-        within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
         within("--records-per-batch", self.records_per_batch, 1, 1_000_000)?;
         within("--fetch-bytes", self.fetch_bytes, 1, 50 * 1024 * 1024)?;
         if self.topic.is_empty() || self.topic.len() > 249 {
@@ -179,14 +167,9 @@ impl Load {
             connections_count: connections,
             threads_count: self.threads,
             in_flight_max: self.in_flight,
-            record_bytes: self.record_bytes,
+            shape: self.records.shape()?,
             records_per_batch: self.records_per_batch,
-            payload: match self.json_records {
-                true => Payload::Json,
-                false => Payload::Text,
-            },
-            key_bytes: self.key_bytes,
-            codec: self.compression.into(),
+            seed: self.records.seed,
             fetch_bytes: self.fetch_bytes,
             churn: self.churn.check()?,
             progress: match self.quiet {

@@ -5,6 +5,7 @@ mod beside;
 mod churn;
 mod compare;
 mod load;
+mod records;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -16,6 +17,7 @@ pub use beside::{Beside, FromName};
 pub use churn::ChurnArguments;
 pub use compare::Compare;
 pub use load::{AcksName, Compression, Load, ModeName};
+pub use records::RecordsArguments;
 
 /// Open-loop load for Kafka, and a comparison of two ways to the same cluster.
 #[derive(Debug, Parser)]

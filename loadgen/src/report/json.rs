@@ -94,6 +94,10 @@ fn frame(started: SystemTime, plan: &Plan) -> Map<String, Value> {
             "threads": plan.threads_count,
             "in_flight_max": plan.in_flight_max,
             "closed_loop": matches!(plan.pace, Pace::Saturate),
+            "records_per_batch": plan.records_per_batch,
+            "record_bytes": plan.shape.sizes.to_string(),
+            "records": plan.shape.words(plan.seed).trim_start_matches(", "),
+            "seed": plan.seed,
             "churn_command": plan.churn.as_ref().map(|churn| &churn.command),
         },
     });

@@ -11,14 +11,14 @@ use sluice_kafka::record_batch::{Batch, batches};
 use sluice_kafka::views::{FetchResponse, ProduceResponse};
 
 use super::*;
-use crate::records::{Shape, batch};
+use crate::records::{Maker, Shape, batch};
 
 const ADVERTISED: (&str, u16) = ("proxy", 7);
 
 fn shared() -> Shared {
     let topics = [("orders".to_owned(), 2)];
     Shared {
-        log: Log::new(&topics, &Shape::text(100), 5).unwrap(),
+        log: Log::new(&topics, &Shape::text(100), 5, 1).unwrap(),
         entrances: HashMap::new(),
     }
 }
@@ -33,7 +33,7 @@ fn answered(shared: &Shared, frame: &[u8]) -> Result<Vec<u8>, Close> {
 }
 
 fn produce_frame(shared: &Shared, version: i16, acks: i16, topic: &str, partition: i32) -> Vec<u8> {
-    let records = batch(&Shape::text(10), 3, 1, 1).unwrap();
+    let records = batch(&Shape::text(10), 3, 1, &mut Maker::new(1, 0, 1)).unwrap();
     let data = PartitionProduceData::default()
         .with_index(partition)
         .with_records(Some(records));

@@ -10,10 +10,8 @@ use rustls::ServerConfig;
 
 use super::{Sink, SinkConfig, SinkListener};
 use crate::Error;
-use crate::arguments::{Compression, argument, within};
+use crate::arguments::{RecordsArguments, argument, within};
 use crate::limits::SINK_PARTITIONS_MAX;
-use crate::plan::Payload;
-use crate::records::Shape;
 use crate::report::Report;
 use crate::stream::server_tls_config;
 
@@ -46,20 +44,11 @@ pub struct Arguments {
     /// Topics that exist, with their numbers of partitions. May be given several times.
     #[arg(long, value_name = "NAME[=PARTITIONS]", required = true)]
     pub topic: Vec<String>,
-    /// Bytes of each record's value in what is fetched.
-    #[arg(long, default_value_t = 1024)]
-    pub record_bytes: usize,
+    /// Records in the one batch that is fetched over and over.
     #[arg(long, default_value_t = 100)]
     pub records_per_batch: usize,
-    /// JSON orders with personal fields as values, instead of letters.
-    #[arg(long)]
-    pub json_records: bool,
-    /// Bytes of each record's key; 0 for none.
-    #[arg(long, default_value_t = 0)]
-    pub key_bytes: usize,
-    /// How the batch is compressed.
-    #[arg(long, value_enum, default_value_t = Compression::None)]
-    pub compression: Compression,
+    #[command(flatten)]
+    pub records: RecordsArguments,
 }
 
 impl Arguments {
@@ -68,13 +57,7 @@ impl Arguments {
     /// # Errors
     /// Arguments that make no sense; the error says what to write.
     pub fn check(&self) -> Result<SinkConfig, Error> {
-        within("--record-bytes", self.record_bytes, 1, 16 * 1024 * 1024)?;
         within("--records-per-batch", self.records_per_batch, 1, 1_000_000)?;
-        within("--key-bytes", self.key_bytes, 0, 64 * 1024)?;
-        let payload = match self.json_records {
-            true => Payload::Json,
-            false => Payload::Text,
-        };
         let tls = match (&self.tls_certificate, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(server_tls_config(certificate, key)?),
             _ => None,
@@ -95,13 +78,9 @@ impl Arguments {
                 .iter()
                 .map(|text| topic(text))
                 .collect::<Result<_, _>>()?,
-            shape: Shape {
-                payload,
-                value_bytes: self.record_bytes,
-                key_bytes: self.key_bytes,
-                codec: self.compression.into(),
-            },
+            shape: self.records.shape()?,
             records_per_batch: self.records_per_batch,
+            seed: self.records.seed,
         })
     }
 }

@@ -7,7 +7,7 @@ use sluice_kafka::views::TopicKey;
 
 use crate::Error;
 use crate::limits::SINK_FETCH_BYTES_MAX;
-use crate::records::{Shape, batch};
+use crate::records::{Maker, Shape, batch};
 
 /// Batches of a log. At a million batches a second nobody reaches the end in a year.
 const BATCHES: i64 = 1 << 45;
@@ -47,8 +47,14 @@ impl Log {
         topics: &[(String, i32)],
         shape: &Shape,
         records_per_batch: usize,
+        seed: u64,
     ) -> Result<Self, Error> {
-        let batch = batch(shape, records_per_batch, TIMESTAMP_MS, 1)?;
+        let batch = batch(
+            shape,
+            records_per_batch,
+            TIMESTAMP_MS,
+            &mut Maker::new(seed, 0, 1),
+        )?;
         let topics = topics
             .iter()
             .enumerate()
@@ -144,6 +150,7 @@ mod tests {
             &[("orders".to_owned(), 2)],
             &Shape::text(100),
             records_per_batch,
+            1,
         )
         .unwrap()
     }

@@ -50,6 +50,8 @@ pub struct SinkConfig {
     /// The records of the one batch that every Fetch gets.
     pub shape: Shape,
     pub records_per_batch: usize,
+    /// Decides what is drawn for them.
+    pub seed: u64,
 }
 
 /// A running sink. It ends when this is dropped.
@@ -102,7 +104,12 @@ impl Sink {
             entrances.insert(id, entrance);
             addresses.push(local);
         }
-        let log = Log::new(&config.topics, &config.shape, config.records_per_batch)?;
+        let log = Log::new(
+            &config.topics,
+            &config.shape,
+            config.records_per_batch,
+            config.seed,
+        )?;
         let shared = Arc::new(Shared { log, entrances });
         let shards = spawn_shards(&options, move |shard| {
             serve(shard, Arc::clone(&room), Arc::clone(&shared))

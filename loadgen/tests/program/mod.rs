@@ -20,6 +20,7 @@ pub(crate) fn sink(partitions: i32) -> Sink {
         topics: vec![(TOPIC.to_owned(), partitions)],
         shape: Shape::text(100),
         records_per_batch: 10,
+        seed: 1,
     };
     Sink::start(&config).unwrap()
 }

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -66,6 +66,7 @@ pub(crate) struct Faults {
 pub(crate) struct Responder {
     pub(crate) address: SocketAddr,
     served: Arc<AtomicU64>,
+    written: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Responder {
@@ -100,6 +101,8 @@ impl Responder {
         let counter = Arc::clone(&served);
         let end = Arc::new(AtomicI64::new(BATCHES * RECORDS_PER_BATCH));
         let described = Arc::new(AtomicU64::new(0));
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&written);
         // Ends with the test process.
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
@@ -110,6 +113,7 @@ impl Responder {
                     address,
                     number,
                     served: counter,
+                    written: Arc::clone(&written),
                     described: Arc::clone(&described),
                     end: Arc::clone(&end),
                     authenticated: faults.login.is_none(),
@@ -117,7 +121,16 @@ impl Responder {
                 thread::spawn(move || while connection.serve().is_some() {});
             }
         });
-        Self { address, served }
+        Self {
+            address,
+            served,
+            written: kept,
+        }
+    }
+
+    /// The batches of all Produce requests, as they came.
+    pub(crate) fn take_written(&self) -> Vec<Bytes> {
+        std::mem::take(&mut *self.written.lock().unwrap())
     }
 
     /// Produce and Fetch requests that arrived.
@@ -136,6 +149,7 @@ struct Connection {
     address: SocketAddr,
     number: usize,
     served: Arc<AtomicU64>,
+    written: Arc<Mutex<Vec<Bytes>>>,
     described: Arc<AtomicU64>,
     /// Where the log ends.
     end: Arc<AtomicI64>,
@@ -270,7 +284,13 @@ impl Connection {
             }
             api::PRODUCE => {
                 let asked = ProduceRequest::parse(frame, header).unwrap();
-                assert_eq!(asked.topics().next().unwrap().key, TopicKey::Name(TOPIC));
+                let written = asked.topics().next().unwrap();
+                assert_eq!(written.key, TopicKey::Name(TOPIC));
+                let partition = written.partitions().next().unwrap();
+                let records = partition.records.unwrap();
+                let mut all = self.written.lock().unwrap();
+                all.push(Bytes::copy_from_slice(records));
+                drop(all);
                 let base_offset = match self.faults.keeps {
                     true => self.end.fetch_add(RECORDS_PER_BATCH, Ordering::SeqCst),
                     false => 0,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_loadgen::{Acks, Codec, Credential, Mode, Pace, Payload, Plan, Progress, Target};
+use sluice_loadgen::{Acks, Credential, Mode, Pace, Plan, Progress, Shape, Target};
 
 pub(crate) const TOPIC: &str = "orders";
 
@@ -29,11 +29,9 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
         connections_count: 1,
         threads_count: 1,
         in_flight_max: 1_000,
-        record_bytes: 100,
+        shape: Shape::text(100),
         records_per_batch: 1,
-        payload: Payload::Text,
-        key_bytes: 0,
-        codec: Codec::None,
+        seed: 1,
         fetch_bytes: 1_000_000,
         churn: None,
         progress: Progress::Silent,
