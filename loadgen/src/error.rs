@@ -99,6 +99,15 @@ pub enum Error {
         topic: String,
         code: ErrorCode,
     },
+    #[error(
+        "topic {topic} on target {target} has no partition {partition}, it has {partitions_count}; choose others with --only-partitions"
+    )]
+    OperatorPartitionMissing {
+        target: String,
+        topic: String,
+        partition: i32,
+        partitions_count: usize,
+    },
     #[error("topic {topic} is empty on target {target}; fill it first with --mode produce")]
     OperatorTopicEmpty { target: String, topic: String },
     #[error(

@@ -75,6 +75,10 @@ pub const SINK_CONNECTIONS_MAX: u32 = 8_192;
 /// Closed connections that a sink speaks of.
 pub const SINK_NOTES_MAX: u32 = 20;
 
+/// The numbers of partitions that a run may choose are below this; ranges of them in one choice.
+pub const PARTITIONS_MAX: i32 = 1_000_000;
+pub const PARTITION_RANGES_MAX: usize = 10_000;
+
 /// Partitions of one topic of a sink.
 pub const SINK_PARTITIONS_MAX: i32 = 10_000;
 

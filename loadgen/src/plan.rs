@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::partitions::Partitions;
 use crate::records::Shape;
 
 /// One way to a Kafka cluster.
@@ -148,6 +149,8 @@ pub enum Pace {
 pub struct Plan {
     pub mode: Mode,
     pub topic: String,
+    /// The partitions that connections are spread over; all unless stated.
+    pub partitions: Option<Partitions>,
     /// Of what is produced.
     pub acks: Acks,
     pub pace: Pace,
@@ -244,9 +247,12 @@ pub(crate) fn plan_line(plan: &Plan) -> String {
         }
         _ => String::new(),
     };
+    let partitions = plan.partitions.as_ref();
+    let partitions =
+        partitions.map_or_else(String::new, |chosen| format!(" to partitions {chosen}"));
     let (mode, seconds) = (plan.mode.name(), plan.duration.as_secs());
     format!(
-        "{mode}: {pace}{what}, {} connections,{beside} {seconds} s{}",
+        "{mode}: {pace}{what}, {} connections{partitions},{beside} {seconds} s{}",
         plan.connections_count,
         churn_words(plan)
     )

@@ -1,5 +1,6 @@
 //! The connections of a run, logged in and with their requests at hand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,7 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let door = Door::new(target)?;
     let readers_door = target.readers_as.as_deref().map(Door::new).transpose()?;
     let leaders = door.open(&target.address)?.leaders(&plan.topic)?;
+    let leaders = chosen(target, plan, leaders)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let timestamp_ms = now.map_or(0, |now| now.as_millis() as i64);
     let board = board(plan, &leaders);
@@ -72,6 +74,24 @@ pub(crate) fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
         connections.push(driven);
     }
     Ok(Prepared { connections, board })
+}
+
+/// The leaders of the partitions that the plan chooses.
+fn chosen(target: &Target, plan: &Plan, mut leaders: Vec<Leader>) -> Result<Vec<Leader>, Error> {
+    let Some(partitions) = &plan.partitions else {
+        return Ok(leaders);
+    };
+    let known: HashSet<i32> = leaders.iter().map(|leader| leader.partition).collect();
+    if let Some(partition) = partitions.missing(|partition| known.contains(&partition)) {
+        return Err(Error::OperatorPartitionMissing {
+            target: target.name.clone(),
+            topic: plan.topic.clone(),
+            partition,
+            partitions_count: leaders.len(),
+        });
+    }
+    leaders.retain(|leader| partitions.contain(leader.partition));
+    Ok(leaders)
 }
 
 /// Without acks nobody learns at which offset a batch came to stand.

@@ -7,15 +7,14 @@ mod responder;
 #[allow(dead_code)]
 mod short;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::records::{Record, RecordBatchDecoder};
 use program::{loadgen, output};
 use responder::{Faults, Responder};
 
 /// Two connections, 600 records.
-const RUN: &str = "run --topic orders --mode produce --rate 200 --seconds 1 --connections 2 \
-    --records-per-batch 3 --quiet --target";
+const RUN: &str = "run --topic orders --mode produce --rate 200 --seconds 1 --records-per-batch 3 --quiet --target";
 
 #[test]
 fn sizes_are_drawn_for_every_record_and_the_report_says_them() {
@@ -109,12 +108,12 @@ fn options_that_make_no_sense_say_what_to_write() {
 fn written(options: &str) -> (Vec<Record>, String) {
     let directory = tempfile::tempdir().unwrap();
     let responder = Responder::start(Faults::default());
-    let line = format!("{RUN} {} {options}", responder.address);
+    let line = format!("{RUN} {} --connections 2 {options}", responder.address);
     let text = loadgen(&line, &[], directory.path());
     let batches = responder.take_written();
     let records: Vec<Record> = batches
         .into_iter()
-        .flat_map(|mut batch| RecordBatchDecoder::decode_all(&mut batch).unwrap())
+        .flat_map(|(_, mut batch)| RecordBatchDecoder::decode_all(&mut batch).unwrap())
         .flat_map(|set| set.records)
         .collect();
     assert_eq!(records.len(), 600);
@@ -127,4 +126,57 @@ fn value(record: &Record) -> &[u8] {
 
 fn lengths(records: &[Record]) -> BTreeSet<usize> {
     records.iter().map(|record| value(record).len()).collect()
+}
+
+#[test]
+fn a_run_keeps_to_the_partitions_that_were_chosen_and_spreads_over_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let responder = Responder::start(Faults {
+        more_partitions: 7,
+        ..Faults::default()
+    });
+    let written = |options: &str| {
+        let line = format!("{RUN} {} {options}", responder.address);
+        let text = loadgen(&line, &[], directory.path());
+        let mut counts = BTreeMap::new();
+        for (partition, _) in responder.take_written() {
+            *counts.entry(partition).or_insert(0) += 1;
+        }
+        (counts, text)
+    };
+    let (chosen, text) = written("--only-partitions 5-6,1 --connections 6");
+    assert_eq!(chosen.keys().copied().collect::<Vec<_>>(), [1, 5, 6]);
+    // Two connections to each; the rate is shared by connections to within one request.
+    assert!(
+        chosen.values().all(|count| (66..=68).contains(count)),
+        "{chosen:?}"
+    );
+    assert!(
+        text.contains("6 connections to partitions 1,5-6, 1 s"),
+        "{text}"
+    );
+    let (all, _) = written("--connections 8");
+    assert_eq!(
+        all.keys().copied().collect::<Vec<_>>(),
+        Vec::from_iter(0..8)
+    );
+    for (options, code, advice) in [
+        (
+            "--only-partitions 6-8",
+            1,
+            "has no partition 8, it has 8; choose others",
+        ),
+        ("--only-partitions 3-1", 2, "such as 0-3,7"),
+        ("--only-partitions 1 --mode storm", 2, "leave it out"),
+    ] {
+        let line = format!("{RUN} {} {options}", responder.address);
+        let line = match options.contains("storm") {
+            true => line.replace("--mode produce", ""),
+            false => line,
+        };
+        let output = output(&line, &[], directory.path());
+        let fault = String::from_utf8(output.stderr).unwrap();
+        assert!(fault.contains(advice), "{options}: {fault}");
+        assert_eq!(output.status.code(), Some(code), "{options}: {fault}");
+    }
 }

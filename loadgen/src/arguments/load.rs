@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Beside, ChurnArguments, RecordsArguments, argument, within};
 use crate::limits::{CONNECTIONS_MAX, IN_FLIGHT_MAX, RATE_MAX, SECONDS_MAX};
+use crate::partitions::Partitions;
 use crate::plan::{Acks, Pace, Plan, Progress};
 use crate::{Codec, Error};
 
@@ -74,6 +75,10 @@ pub struct Load {
     /// The topic, which must exist: `loadgen create-topic` makes one.
     #[arg(long)]
     pub topic: String,
+    /// The partitions that are used, such as 0-3,7: connections are spread over them in turn, as readers beside them are.
+    /// All unless stated.
+    #[arg(long, value_name = "PARTITIONS")]
+    pub only_partitions: Option<String>,
     /// Requests per second over all connections, sent on time whatever the target does; or `max` for a closed loop.
     #[arg(long)]
     pub rate: String,
@@ -120,6 +125,23 @@ impl Load {
         self.beside.readers_as.iter().map(String::as_str)
     }
 
+    fn partitions(&self) -> Result<Option<Partitions>, Error> {
+        let Some(text) = &self.only_partitions else {
+            return Ok(None);
+        };
+        if self.mode == ModeName::Storm {
+            return argument(
+                "--only-partitions: a storm uses no partition; leave it out".to_owned(),
+            );
+        }
+        match Partitions::parse(text) {
+            Some(partitions) => Ok(Some(partitions)),
+            None => argument(format!(
+                "--only-partitions {text}: write numbers and ranges, such as 0-3,7"
+            )),
+        }
+    }
+
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let pace = match self.rate.as_str() {
             "max" => Pace::Saturate,
@@ -160,6 +182,7 @@ impl Load {
                 self.fetch_bytes.unsigned_abs() as usize,
             )?,
             topic: self.topic.clone(),
+            partitions: self.partitions()?,
             acks: self.acks.into(),
             pace,
             duration: Duration::from_secs(self.seconds),

@@ -32,7 +32,7 @@ pub enum Command {
     /// Put load on one target and say what it answered, and when.
     Run(Box<Run>),
     /// Put the same load on several targets in interleaved rounds, and say how they differ.
-    Compare(Compare),
+    Compare(Box<Compare>),
     /// Turn JSON results into a page with plots, CSV, and percentile files for the HdrHistogram plotter.
     Report(report::ReportArguments),
     /// Create a topic, unless it exists.

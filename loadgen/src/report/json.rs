@@ -90,6 +90,7 @@ fn frame(started: SystemTime, plan: &Plan) -> Map<String, Value> {
         "load": {
             "mode": plan.mode.name(),
             "topic": plan.topic,
+            "partitions": plan.partitions.as_ref().map(ToString::to_string),
             "connections": plan.connections_count,
             "threads": plan.threads_count,
             "in_flight_max": plan.in_flight_max,

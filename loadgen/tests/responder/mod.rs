@@ -1,4 +1,4 @@
-//! A minimal Kafka in this process: one topic, one partition, a log of equal batches, and faults on request.
+//! A minimal Kafka in this process: one topic, one partition unless told otherwise, a log of equal batches, and faults on request.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -55,6 +55,8 @@ pub(crate) struct Faults {
     /// From this Metadata request on the connection is closed instead, or nothing is answered; counted apart.
     pub(crate) close_metadata: Option<u64>,
     pub(crate) silence_metadata: Option<u64>,
+    /// The topic has so many partitions more than one, which share a log.
+    pub(crate) more_partitions: i32,
     /// Every Produce makes the log longer by one batch.
     pub(crate) keeps: bool,
     /// A Produce with other acks than these closes the connection.
@@ -66,7 +68,7 @@ pub(crate) struct Faults {
 pub(crate) struct Responder {
     pub(crate) address: SocketAddr,
     served: Arc<AtomicU64>,
-    written: Arc<Mutex<Vec<Bytes>>>,
+    written: Arc<Mutex<Vec<(i32, Bytes)>>>,
 }
 
 impl Responder {
@@ -128,8 +130,8 @@ impl Responder {
         }
     }
 
-    /// The batches of all Produce requests, as they came.
-    pub(crate) fn take_written(&self) -> Vec<Bytes> {
+    /// The batches of all Produce requests with their partitions, as they came.
+    pub(crate) fn take_written(&self) -> Vec<(i32, Bytes)> {
         std::mem::take(&mut *self.written.lock().unwrap())
     }
 
@@ -149,7 +151,7 @@ struct Connection {
     address: SocketAddr,
     number: usize,
     served: Arc<AtomicU64>,
-    written: Arc<Mutex<Vec<Bytes>>>,
+    written: Arc<Mutex<Vec<(i32, Bytes)>>>,
     described: Arc<AtomicU64>,
     /// Where the log ends.
     end: Arc<AtomicI64>,
@@ -289,7 +291,7 @@ impl Connection {
                 let partition = written.partitions().next().unwrap();
                 let records = partition.records.unwrap();
                 let mut all = self.written.lock().unwrap();
-                all.push(Bytes::copy_from_slice(records));
+                all.push((partition.index, Bytes::copy_from_slice(records)));
                 drop(all);
                 let base_offset = match self.faults.keeps {
                     true => self.end.fetch_add(RECORDS_PER_BATCH, Ordering::SeqCst),
@@ -321,10 +323,14 @@ impl Connection {
             .with_node_id(1.into())
             .with_host(StrBytes::from_string(self.address.ip().to_string()))
             .with_port(i32::from(self.address.port()));
-        let partition = MetadataResponsePartition::default().with_leader_id(1.into());
+        let partitions = (0..=self.faults.more_partitions).map(|index| {
+            MetadataResponsePartition::default()
+                .with_partition_index(index)
+                .with_leader_id(1.into())
+        });
         let topic = MetadataResponseTopic::default()
             .with_name(Some(topic()))
-            .with_partitions(vec![partition]);
+            .with_partitions(partitions.collect());
         MetadataResponse::default()
             .with_brokers(vec![broker])
             .with_topics(vec![topic])

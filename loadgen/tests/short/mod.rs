@@ -22,6 +22,7 @@ pub(crate) fn plan(mode: Mode, rate: u64) -> Plan {
     Plan {
         mode,
         topic: TOPIC.to_owned(),
+        partitions: None,
         acks: Acks::All,
         pace: Pace::PerSecond(rate),
         duration: Duration::from_secs(1),
