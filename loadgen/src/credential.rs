@@ -1,4 +1,4 @@
-//! Secrets from their files, as the first message of a SASL exchange.
+//! Secrets from their files, as logins.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,14 +7,9 @@ use std::path::Path;
 use sluice_identity::{oauthbearer, plain};
 
 use crate::limits::FILE_BYTES_MAX;
+use crate::login::{Login, Scram};
 use crate::token::fetch_token;
 use crate::{Credential, Error, Target};
-
-/// One SASL login: mechanisms of one message from the client.
-pub(crate) struct Login {
-    pub(crate) mechanism: &'static str,
-    pub(crate) message: Vec<u8>,
-}
 
 /// Makes the login of a target, asking the token endpoint if that is what its credential says.
 pub(crate) fn login(target: &Target) -> Result<Option<Login>, Error> {
@@ -25,7 +20,7 @@ pub(crate) fn login(target: &Target) -> Result<Option<Login>, Error> {
     let bearer = |token: &str| {
         let message =
             oauthbearer::encode(token, None, &[]).map_err(|error| unusable(error.to_string()))?;
-        Ok(Some(Login {
+        Ok(Some(Login::Once {
             mechanism: oauthbearer::MECHANISM,
             message,
         }))
@@ -39,10 +34,22 @@ pub(crate) fn login(target: &Target) -> Result<Option<Login>, Error> {
             let password = read_secret(password_file)?;
             let message =
                 plain::encode(username, &password).map_err(|error| unusable(error.to_string()))?;
-            Ok(Some(Login {
+            Ok(Some(Login::Once {
                 mechanism: plain::MECHANISM,
                 message,
             }))
+        }
+        Credential::Scram {
+            mechanism,
+            username,
+            password_file,
+        } => {
+            let password = read_secret(password_file)?;
+            Ok(Some(Login::Scram(Scram::new(
+                *mechanism,
+                username.clone(),
+                password,
+            ))))
         }
         Credential::TokenFile(path) => bearer(&read_secret(path)?),
         Credential::ClientCredentials {

@@ -22,6 +22,7 @@ mod driven;
 mod end_to_end;
 mod error;
 pub mod limits;
+mod login;
 mod measure;
 mod notes;
 mod order;
@@ -57,4 +58,5 @@ pub use report::{Report, compare_and_report, create_and_report, run_and_report, 
 pub use run::{create_topic, run};
 pub use schedule::{Next, Schedule};
 pub use sizes::Sizes;
+pub use sluice_identity::scram::Mechanism as ScramMechanism;
 pub use sluice_kafka::codec::Codec;

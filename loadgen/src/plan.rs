@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sluice_identity::scram::Mechanism as ScramMechanism;
+
 use crate::partitions::Partitions;
 use crate::records::Shape;
 
@@ -27,6 +29,12 @@ pub struct Target {
 pub enum Credential {
     None,
     Plain {
+        username: String,
+        password_file: PathBuf,
+    },
+    /// SCRAM-SHA-256 or SCRAM-SHA-512 (RFC 7677).
+    Scram {
+        mechanism: ScramMechanism,
         username: String,
         password_file: PathBuf,
     },

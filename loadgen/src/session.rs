@@ -19,9 +19,9 @@ use sluice_kafka::messages::structs::{
 use sluice_kafka::messages::{decode_response_frame, encode_request_frame};
 use sluice_kafka::{ErrorCode, api, local};
 
-use crate::credential::{Login, login};
-use crate::error::code_text;
+use crate::credential::login;
 use crate::limits::{FRAME_BYTES_MAX, LEADER_TIMEOUT, SETUP_TIMEOUT};
+use crate::login::Login;
 use crate::stream::{Stream, tls_config};
 use crate::{Error, Target};
 
@@ -288,56 +288,6 @@ impl Session<'_> {
         Err(self.error("ApiVersions", "", ErrorCode::UNSUPPORTED_VERSION))
     }
 
-    fn log_in(&mut self, login: &Login) -> Result<(), Error> {
-        let refused = |fault: String| Error::TargetLoginRefused {
-            target: self.target.name.clone(),
-            mechanism: login.mechanism,
-            fault,
-        };
-        let version = self.version("SaslAuthenticate", api::SASL_AUTHENTICATE, 0, 2)?;
-        let mut frame = Vec::new();
-        let correlation_id = self.correlation_id + 1;
-        local::sasl::encode_handshake_request(
-            correlation_id,
-            CLIENT_ID,
-            login.mechanism,
-            &mut frame,
-        );
-        let answer = self.exchange("SaslHandshake", &frame)?;
-        let answer = local::sasl::decode_handshake_response(&answer)
-            .map_err(|error| self.malformed("SaslHandshake", error.to_string()))?;
-        if answer.error != ErrorCode::NONE {
-            let offered = answer.mechanisms.join(", ");
-            return Err(refused(format!("the mechanisms there are: {offered}")));
-        }
-        frame.clear();
-        local::sasl::encode_authenticate_request(
-            version,
-            correlation_id + 1,
-            CLIENT_ID,
-            &login.message,
-            &mut frame,
-        );
-        let answer = self.exchange("SaslAuthenticate", &frame)?;
-        self.correlation_id += 2;
-        let answer = local::sasl::decode_authenticate_response(&answer, version)
-            .map_err(|error| self.malformed("SaslAuthenticate", error.to_string()))?;
-        if answer.error != ErrorCode::NONE {
-            return Err(refused(
-                answer
-                    .error_message
-                    .unwrap_or_else(|| code_text(answer.error)),
-            ));
-        }
-        // A failed OAUTHBEARER exchange is told by a challenge (RFC 7628, section 3.2.2).
-        match answer.auth_bytes.is_empty() {
-            true => Ok(()),
-            false => Err(refused(
-                String::from_utf8_lossy(&answer.auth_bytes).into_owned(),
-            )),
-        }
-    }
-
     fn call<T: Request>(
         &mut self,
         what: &'static str,
@@ -365,7 +315,7 @@ impl Session<'_> {
         }
     }
 
-    fn exchange(&mut self, what: &'static str, frame: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn exchange(&mut self, what: &'static str, frame: &[u8]) -> Result<Vec<u8>, Error> {
         if self.deadline.is_some() {
             let timeout = timeout(self.deadline);
             let set = self.stream.set_timeout(timeout);
@@ -396,7 +346,7 @@ impl Session<'_> {
         }
     }
 
-    fn next_correlation_id(&mut self) -> i32 {
+    pub(crate) fn next_correlation_id(&mut self) -> i32 {
         self.correlation_id += 1;
         self.correlation_id
     }
@@ -427,7 +377,7 @@ impl Session<'_> {
         }
     }
 
-    fn malformed(&self, what: &'static str, fault: String) -> Error {
+    pub(crate) fn malformed(&self, what: &'static str, fault: String) -> Error {
         let (target, address) = (self.target.name.clone(), self.address.clone());
         Error::TargetMalformed {
             target,

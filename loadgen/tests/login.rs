@@ -1,18 +1,22 @@
 //! How the generator proves who it is.
 
 #[allow(dead_code)]
+mod program;
+#[allow(dead_code)]
 mod responder;
 #[allow(dead_code)]
 mod short;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use program::{loadgen, output};
 use responder::{Faults, Responder};
 use short::plan;
-use sluice_loadgen::{Credential, Error, Measured, Mode, Target, run};
+use sluice_loadgen::{Credential, Error, Measured, Mode, Plan, ScramMechanism, Target, run};
 
 #[test]
 fn asks_the_token_endpoint_with_the_secret_in_the_form() {
@@ -36,6 +40,135 @@ fn a_token_endpoint_that_says_no_is_quoted_by_its_code_alone() {
     let error = with_client_credentials(&url).unwrap_err().to_string();
     assert!(error.contains("HTTP 401, invalid_client"), "{error}");
     assert!(!error.contains("s&cret"), "{error}");
+}
+
+#[test]
+fn scram_proves_the_password_on_every_connection_without_telling_it() {
+    for (mechanism, name) in MECHANISMS {
+        let responder = scram_responder(name, false);
+        for (mode, connections_count) in [(Mode::Ping, 3), (Mode::Storm, 4)] {
+            let plan = Plan {
+                connections_count,
+                ..plan(mode, 20)
+            };
+            let target = scram_target(&responder, mechanism, "s=cr,et\n");
+            let measured = run(&target, &plan).unwrap();
+            assert_eq!(measured.answered_count, 20, "{name}, {mode:?}");
+        }
+    }
+}
+
+#[test]
+fn scram_refuses_a_wrong_password_and_a_target_that_does_not_know_it() {
+    for (mechanism, name) in MECHANISMS {
+        let refused = |lies, password| {
+            let responder = scram_responder(name, lies);
+            let target = scram_target(&responder, mechanism, password);
+            let error = run(&target, &plan(Mode::Ping, 5)).unwrap_err();
+            assert!(
+                matches!(error, Error::TargetLoginRefused { .. }),
+                "{error:?}"
+            );
+            error.to_string()
+        };
+        let wrong = refused(false, "guess\n");
+        assert!(wrong.contains(name) && !wrong.contains("guess"), "{wrong}");
+        let stranger = refused(true, "s=cr,et\n");
+        assert!(
+            stranger.contains("does not prove that it knows the password"),
+            "{stranger}"
+        );
+    }
+    // A target without the mechanism says which it has.
+    let responder = scram_responder("SCRAM-SHA-512", false);
+    let target = scram_target(&responder, ScramMechanism::ScramSha256, "s=cr,et");
+    let error = run(&target, &plan(Mode::Ping, 5)).unwrap_err().to_string();
+    assert!(
+        error.contains("mechanisms there are: SCRAM-SHA-512"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_program_takes_scram_by_its_name_for_one_target_and_for_one_of_several() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("password"), "s=cr,et\n").unwrap();
+    let (scram, open) = (
+        scram_responder("SCRAM-SHA-512", false),
+        Responder::start(Faults::default()),
+    );
+    let load = "--topic orders --mode ping --rate 20 --seconds 1 --quiet";
+    let login = "--sasl scram-sha-512 --username al,ice --password-file password";
+    let text = loadgen(
+        &format!("run {load} {login} --target {}", scram.address),
+        &[],
+        directory.path(),
+    );
+    assert!(text.contains("answered         20, 0 failed"), "{text}");
+    let with =
+        "--with b.sasl=scram-sha-512 --with b.username=al,ice --with b.password-file=password";
+    let text = loadgen(
+        &format!(
+            "compare {load} {with} --rounds 1 --warm-up-seconds 0 --target a={} --target b={}",
+            open.address, scram.address
+        ),
+        &[],
+        directory.path(),
+    );
+    assert!(text.contains("| requests/s | 20.0"), "{text}");
+    let fault = output(
+        &format!("run {load} --target h:1 --sasl scram-sha-256 --username a"),
+        &[],
+        directory.path(),
+    );
+    let fault = String::from_utf8(fault.stderr).unwrap();
+    assert!(fault.contains("both username and password-file"), "{fault}");
+}
+
+const MECHANISMS: [(ScramMechanism, &str); 2] = [
+    (ScramMechanism::ScramSha256, "SCRAM-SHA-256"),
+    (ScramMechanism::ScramSha512, "SCRAM-SHA-512"),
+];
+
+/// Commas and equal signs are written otherwise in the name, and not in the password.
+fn scram_responder(mechanism: &'static str, lies: bool) -> Responder {
+    Responder::start(Faults {
+        login: Some(("al=2Cice", "s=cr,et")),
+        scram: Some((mechanism, lies)),
+        ..Faults::default()
+    })
+}
+
+fn scram_target(responder: &Responder, mechanism: ScramMechanism, password: &str) -> ScramTarget {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(password.as_bytes()).unwrap();
+    let credential = Credential::Scram {
+        mechanism,
+        username: "al,ice".to_owned(),
+        password_file: file.path().to_owned(),
+    };
+    let target = Target {
+        credential,
+        ..short::target("broker", responder.address)
+    };
+    ScramTarget {
+        target,
+        _file: file,
+    }
+}
+
+/// A target, with the file that has its password.
+struct ScramTarget {
+    target: Target,
+    _file: tempfile::NamedTempFile,
+}
+
+impl std::ops::Deref for ScramTarget {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.target
+    }
 }
 
 /// Answers one request; what it asked arrives in the channel.

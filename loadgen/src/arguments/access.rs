@@ -6,18 +6,19 @@ use clap::{Args, ValueEnum};
 
 use super::argument;
 use crate::Error;
+use crate::ScramMechanism;
 use crate::plan::{Credential, Target};
 
 /// Login and TLS of a target.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Access {
-    /// SASL mechanism; told from the other options if left out.
+    /// SASL mechanism; told from the other options if left out: oauthbearer with a token, plain with a user name.
     #[arg(long, value_enum)]
     pub sasl: Option<Mechanism>,
-    /// PLAIN: user name.
+    /// PLAIN and SCRAM: user name.
     #[arg(long)]
     pub username: Option<String>,
-    /// PLAIN: file with the password.
+    /// PLAIN and SCRAM: file with the password.
     #[arg(long)]
     pub password_file: Option<PathBuf>,
     /// OAUTHBEARER: file with an access token that outlives the run.
@@ -48,6 +49,10 @@ pub enum Mechanism {
     None,
     Plain,
     Oauthbearer,
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    #[value(name = "scram-sha-512")]
+    ScramSha512,
 }
 
 impl Access {
@@ -86,7 +91,7 @@ impl Access {
                 let mechanism = Mechanism::from_str(value, true);
                 self.sasl = Some(mechanism.map_err(|_| {
                     Error::OperatorArgument(format!(
-                        "sasl={value}: the mechanisms are none, plain and oauthbearer"
+                        "sasl={value}: the mechanisms are none, plain, oauthbearer, scram-sha-256 and scram-sha-512"
                     ))
                 })?);
             }
@@ -142,15 +147,29 @@ impl Access {
         });
         match mechanism {
             Mechanism::None if self.username.is_none() && !bearer_given => Ok(Credential::None),
-            Mechanism::Plain if !bearer_given => match (&self.username, &self.password_file) {
-                (Some(username), Some(file)) => Ok(Credential::Plain {
-                    username: username.clone(),
-                    password_file: file.clone(),
-                }),
-                _ => argument(format!(
-                    "PLAIN for {name} takes both username and password-file"
-                )),
-            },
+            Mechanism::Plain | Mechanism::ScramSha256 | Mechanism::ScramSha512 if !bearer_given => {
+                let (Some(username), Some(file)) = (&self.username, &self.password_file) else {
+                    return argument(format!(
+                        "PLAIN and SCRAM for {name} take both username and password-file"
+                    ));
+                };
+                let (username, password_file) = (username.clone(), file.clone());
+                let scram = match mechanism {
+                    Mechanism::ScramSha256 => ScramMechanism::ScramSha256,
+                    Mechanism::ScramSha512 => ScramMechanism::ScramSha512,
+                    _ => {
+                        return Ok(Credential::Plain {
+                            username,
+                            password_file,
+                        });
+                    }
+                };
+                Ok(Credential::Scram {
+                    mechanism: scram,
+                    username,
+                    password_file,
+                })
+            }
             Mechanism::Oauthbearer if self.username.is_none() => {
                 let (url, id, secret) =
                     (&self.token_url, &self.client_id, &self.client_secret_file);

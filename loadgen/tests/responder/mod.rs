@@ -1,5 +1,7 @@
 //! A minimal Kafka in this process: one topic, one partition unless told otherwise, a log of equal batches, and faults on request.
 
+mod scram;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,6 +17,7 @@ use kafka_protocol::records::{
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::PrivateKeyDer;
+use scram::ScramServer;
 use sluice_kafka::api::{self, ApiRange};
 use sluice_kafka::local::api_versions::{self, Features};
 use sluice_kafka::local::sasl::{self, SaslAuthenticateRequest, SaslHandshakeRequest};
@@ -63,6 +66,8 @@ pub(crate) struct Faults {
     pub(crate) acks: Option<i16>,
     /// Only PLAIN with this user name and password may do more than ask for versions.
     pub(crate) login: Option<(&'static str, &'static str)>,
+    /// The same by this mechanism, and whether the responder signs with something else than the password.
+    pub(crate) scram: Option<(&'static str, bool)>,
 }
 
 pub(crate) struct Responder {
@@ -119,6 +124,7 @@ impl Responder {
                     described: Arc::clone(&described),
                     end: Arc::clone(&end),
                     authenticated: faults.login.is_none(),
+                    scram: None,
                 };
                 thread::spawn(move || while connection.serve().is_some() {});
             }
@@ -156,6 +162,7 @@ struct Connection {
     /// Where the log ends.
     end: Arc<AtomicI64>,
     authenticated: bool,
+    scram: Option<ScramServer>,
 }
 
 impl Connection {
@@ -250,22 +257,23 @@ impl Connection {
             }
             api::SASL_HANDSHAKE => {
                 let asked = SaslHandshakeRequest::parse(frame, header).unwrap();
-                let error = match asked.mechanism {
-                    "PLAIN" => ErrorCode::NONE,
-                    _ => ErrorCode::UNSUPPORTED_SASL_MECHANISM,
+                let mechanism = self.faults.scram.map_or("PLAIN", |(name, _)| name);
+                let error = match asked.mechanism == mechanism {
+                    true => ErrorCode::NONE,
+                    false => ErrorCode::UNSUPPORTED_SASL_MECHANISM,
                 };
-                sasl::encode_handshake_response(id, error, &["PLAIN"], &mut out);
+                sasl::encode_handshake_response(id, error, &[mechanism], &mut out);
             }
             api::SASL_AUTHENTICATE => {
                 let asked = SaslAuthenticateRequest::parse(frame, header).unwrap();
-                let (username, password) = self.faults.login.unwrap();
-                let wanted = format!("\0{username}\0{password}");
-                self.authenticated = asked.auth_bytes == wanted.as_bytes();
-                let error = match self.authenticated {
-                    true => ErrorCode::NONE,
-                    false => ErrorCode::SASL_AUTHENTICATION_FAILED,
+                let answer = self.authenticate(asked.auth_bytes);
+                let error = match answer {
+                    Some(_) => ErrorCode::NONE,
+                    None => ErrorCode::SASL_AUTHENTICATION_FAILED,
                 };
-                sasl::encode_authenticate_response(version, id, error, None, &[], 0, &mut out);
+                let bytes = answer.unwrap_or_default();
+                let bytes = bytes.as_bytes();
+                sasl::encode_authenticate_response(version, id, error, None, bytes, 0, &mut out);
             }
             api::METADATA => {
                 let response = self.metadata();
@@ -316,6 +324,20 @@ impl Connection {
             other => panic!("api {other}"),
         }
         out
+    }
+
+    /// What a message of a login gets; `None`: it is refused.
+    fn authenticate(&mut self, message: &[u8]) -> Option<String> {
+        let (username, password) = self.faults.login.unwrap();
+        let Some((mechanism, lies)) = self.faults.scram else {
+            self.authenticated = message == format!("\0{username}\0{password}").as_bytes();
+            return self.authenticated.then(String::new);
+        };
+        let begin = || ScramServer::new(mechanism, username, password, lies);
+        let server = self.scram.get_or_insert_with(begin);
+        let (answer, ended) = server.answer(message)?;
+        self.authenticated = ended;
+        Some(answer)
     }
 
     fn metadata(&self) -> MetadataResponse {
