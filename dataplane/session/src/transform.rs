@@ -82,8 +82,8 @@ struct Begun {
 const GROWTH_EIGHTHS_MAX: usize = 32;
 const GROWTH_BYTES_MAX: usize = 256 * 1024;
 
-/// A buffer that is emptier than this goes without its end: it may wait long for a slow client.
-const UNUSED_BYTES_MAX: usize = 1024 * 1024;
+/// A buffer with more room left than this goes without it: it may wait long for a slow client.
+const UNUSED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The longest that the length of records is written.
 const LENGTH_BYTES_MAX: usize = 5;
@@ -322,7 +322,9 @@ impl MaskJob {
             if !kept.is_empty() {
                 send(lies(kept));
             }
-            if !out.is_empty() {
+            if out.is_empty() {
+                work.out = out; // its room serves the next
+            } else {
                 if out.capacity().saturating_sub(out.len()) > UNUSED_BYTES_MAX {
                     out.shrink_to_fit();
                 }
