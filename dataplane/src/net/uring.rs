@@ -50,10 +50,11 @@ impl Uring {
         self.submit()
     }
 
-    /// Stops watching. Until the kernel has seen this, the ring keeps the file open.
+    /// Stops watching. Until the kernel has seen this, the ring keeps the file open. Cancels, for a poll with an event that the
+    /// kernel has not told yet cannot be removed: it would go on, and the file with it, for as long as the ring.
     pub(super) fn delete(&mut self, token: u64) -> io::Result<()> {
         self.backlog
-            .push_back(opcode::PollRemove::new(token).build().user_data(IGNORED));
+            .push_back(opcode::AsyncCancel::new(token).build().user_data(IGNORED));
         self.submit()
     }
 
@@ -165,6 +166,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Events of all rounds until a round has nothing more; polls that ended are armed again.
     fn drain(set: &mut Uring, counters: &[File]) -> Vec<u64> {
@@ -222,6 +225,34 @@ mod tests {
         let mut events = Vec::new();
         set.take(&mut events).unwrap();
         assert!(events.is_empty(), "{events:?}");
+    }
+
+    #[test]
+    fn a_listener_that_somebody_connects_to_while_it_is_deleted_is_closed_all_the_same() {
+        for turn in 0..200 {
+            let mut set = Uring::new().unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            set.add(listener.as_raw_fd(), libc::POLLIN as u32, 0)
+                .unwrap();
+            let connected = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _client = TcpStream::connect(address).unwrap();
+                    connected.store(true, Ordering::Release);
+                });
+                // No system call, so that the kernel has not yet told this thread of the connection.
+                while !connected.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+                set.delete(0).unwrap();
+            });
+            set.take(&mut Vec::new()).unwrap();
+            drop(listener);
+            let refused = TcpStream::connect(address).map_err(|error| error.kind());
+            let refused = refused.expect_err("the ring keeps it open");
+            assert_eq!(refused, io::ErrorKind::ConnectionRefused, "turn {turn}");
+        }
     }
 
     /// The removal itself is told once, as the end of the poll.
