@@ -17,4 +17,5 @@ mod gateway_immutable;
 mod gateway_masking;
 mod gateway_relay;
 mod gateway_subscriptions;
+mod load;
 mod parts;
