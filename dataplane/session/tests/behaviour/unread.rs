@@ -47,7 +47,7 @@ fn passes(records: Vec<u8>) -> Fact {
     let [answer] = &round.answers[..] else {
         panic!("{} answers", round.answers.len());
     };
-    assert_eq!(answer.place, Place::InPlace);
+    assert_eq!(answer.place, Place::Buffer);
     assert!(answer.bytes == frame, "it was changed");
     // The same if it goes on as it arrives.
     let (mut rig, half) = (asked(), frame.len() / 2);
@@ -74,7 +74,7 @@ fn bombs_that_are_written_go_on_from_where_they_lie() {
         let taken = allocation_counter::measure(|| round = Some(rig.client(frame.clone())));
         let round = round.unwrap();
         let sent = round.only_forwarded();
-        assert_eq!(sent.place, Place::InPlace, "{bomb}");
+        assert_eq!(sent.place, Place::Buffer, "{bomb}");
         assert!(sent.bytes == frame, "{bomb}");
         let intent = round.fact(Kind::Intent);
         assert_eq!(intent.partition("orders", 0).batch_crc, Some(crc));
