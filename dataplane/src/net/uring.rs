@@ -21,8 +21,8 @@ pub(super) struct Uring {
     ring: IoUring,
     /// Entries that found no room in the submission queue; order is kept.
     backlog: VecDeque<squeue::Entry>,
-    /// Polls that ended and are to be armed again.
-    rearming: VecDeque<squeue::Entry>,
+    /// Polls that ended and are to be armed again: descriptor, events, token.
+    rearming: VecDeque<(RawFd, u32, u64)>,
 }
 
 impl Uring {
@@ -53,6 +53,8 @@ impl Uring {
     /// Stops watching. Until the kernel has seen this, the ring keeps the file open. Cancels, for a poll with an event that the
     /// kernel has not told yet cannot be removed: it would go on, and the file with it, for as long as the ring.
     pub(super) fn delete(&mut self, token: u64) -> io::Result<()> {
+        // Armed later it would watch whatever has the descriptor's number by then.
+        self.rearming.retain(|(_, _, other)| *other != token);
         self.backlog
             .push_back(opcode::AsyncCancel::new(token).build().user_data(IGNORED));
         self.submit()
@@ -61,7 +63,7 @@ impl Uring {
     /// Watches again after an event that ended the poll. Waits for the next [`Self::take`], which has made room
     /// for completions: what is ready is reported at once, and into a full queue that would end the poll again.
     pub(super) fn rearm(&mut self, fd: RawFd, events: u32, token: u64) {
-        self.rearming.push_back(poll_entry(fd, events, token));
+        self.rearming.push_back((fd, events, token));
     }
 
     /// Appends what has become ready; returns whether the caller must come back before it sleeps.
@@ -97,7 +99,9 @@ impl Uring {
                 .rearming
                 .len()
                 .min(self.ring.params().sq_entries() as usize);
-            self.backlog.extend(self.rearming.drain(..count));
+            let armed = self.rearming.drain(..count);
+            self.backlog
+                .extend(armed.map(|(fd, events, token)| poll_entry(fd, events, token)));
             self.submit()?;
         }
         let unsubmitted = !self.backlog.is_empty() || !self.ring.submission().is_empty();
@@ -224,6 +228,18 @@ mod tests {
         (&counters[0]).write_all(&1_u64.to_ne_bytes()).unwrap();
         let mut events = Vec::new();
         set.take(&mut events).unwrap();
+        assert!(events.is_empty(), "{events:?}");
+    }
+
+    #[test]
+    fn what_is_deleted_before_it_is_armed_again_is_not_armed() {
+        let mut set = Uring::new().unwrap();
+        let counter = File::from(sys::eventfd().unwrap());
+        set.rearm(counter.as_raw_fd(), libc::POLLIN as u32, 0);
+        set.delete(0).unwrap();
+        (&counter).write_all(&1_u64.to_ne_bytes()).unwrap();
+        let mut events = Vec::new();
+        while set.take(&mut events).unwrap() {}
         assert!(events.is_empty(), "{events:?}");
     }
 
