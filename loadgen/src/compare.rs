@@ -172,9 +172,9 @@ impl Spread {
     }
 }
 
-/// Without what a round had nothing to tell of.
+/// Without what a round had nothing to tell of. What is infinite, such as errors beside none, is a figure.
 fn known(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    values.filter(|value| value.is_finite()).collect()
+    values.filter(|value| !value.is_nan()).collect()
 }
 
 /// Forwards in even rounds, backwards in odd ones.
@@ -195,6 +195,12 @@ mod tests {
             [order(0, 2), order(1, 2), order(2, 2)],
             [[0, 1], [1, 0], [0, 1]]
         );
+    }
+
+    #[test]
+    fn errors_beside_none_are_not_left_out() {
+        let found = known([f64::INFINITY, f64::NAN, 1.0].into_iter());
+        assert_eq!(found, [f64::INFINITY, 1.0]);
     }
 
     #[test]

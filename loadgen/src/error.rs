@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use sluice_kafka::ErrorCode;
 
+use crate::limits::TARGET_TEXT_MAX;
+
 /// Why a run or a comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -197,6 +199,16 @@ fn advice(code: ErrorCode) -> &'static str {
     }
 }
 
+/// What a target said, for a line of a report: without what would begin another line or cell, or command a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let letters = text.chars().map(|letter| match letter {
+        '|' => '/',
+        letter if letter.is_control() => ' ',
+        letter => letter,
+    });
+    letters.take(TARGET_TEXT_MAX).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,5 +227,13 @@ mod tests {
             "{text}"
         );
         assert!(silent().after(0).to_string().contains("is it Kafka"));
+    }
+
+    #[test]
+    fn what_a_target_says_stays_in_its_cell() {
+        let said = "no\n| CPU s per GB | 0.1 |\u{1b}[2J\u{9b}2J";
+        assert_eq!(printable(said), "no / CPU s per GB / 0.1 / [2J 2J");
+        let long = printable(&"é".repeat(1_000));
+        assert_eq!(long.chars().count(), TARGET_TEXT_MAX);
     }
 }

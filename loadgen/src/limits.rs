@@ -100,7 +100,14 @@ pub const UNIQUE_KEY_BYTES_MIN: usize = 12;
 pub const SIZES_MAX: usize = 64;
 pub const SIZE_WEIGHT_MAX: u64 = 1_000_000;
 
-/// Records that are prepared for one connection, if they differ; those of all connections; and the bytes of all.
+/// Letters of what a target says that reports repeat.
+pub const TARGET_TEXT_MAX: usize = 300;
+
+/// Of so many records the rarest size has one at least.
+pub const SIZE_SHARE_MIN: u64 = 100;
+
+/// Records that are prepared for one connection, if they differ; those of all connections; and the bytes of all, but for one
+/// batch of each connection.
 pub const POOL_RECORDS: usize = 1_024;
 pub const POOL_RECORDS_MAX: usize = 256 * 1024;
 pub const POOL_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -8,7 +8,7 @@ use sluice_kafka::{ErrorCode, api, local};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::error::code_text;
+use crate::error::{code_text, printable};
 use crate::session::{CLIENT_ID, Session};
 
 /// How the connections of a run log in.
@@ -94,7 +94,7 @@ impl Session<'_> {
         let refused = |fault: String| Error::TargetLoginRefused {
             target: target.clone(),
             mechanism: name,
-            fault,
+            fault: printable(&fault),
         };
         let mut frame = Vec::new();
         let id = self.next_correlation_id();

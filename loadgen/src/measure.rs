@@ -11,7 +11,7 @@ use sluice_kafka::ErrorCode;
 use crate::Error;
 use crate::churn::{Churned, Pauses};
 use crate::end_to_end::EndToEnd;
-use crate::error::{code_text, kind};
+use crate::error::{code_text, kind, printable};
 use crate::limits::{ERROR_TEXTS_MAX, LATENCY_NS_MAX};
 use crate::series::{Counts, Series};
 use crate::workload::Answer;
@@ -242,7 +242,7 @@ impl Measured {
     /// Record bytes of all connections, also of those beside the load: what a process worked for that served them all.
     pub fn moved_bytes(&self) -> u64 {
         let beside = self.beside.iter().map(|part| part.measured.moved_bytes());
-        self.record_bytes + beside.sum::<u64>()
+        self.record_bytes + self.slowly_read_bytes + beside.sum::<u64>()
     }
 
     /// Good answers on all connections.
@@ -278,7 +278,7 @@ impl Measured {
         }
         let text_or_name = match text.is_empty() {
             true => code_text(ErrorCode(code)),
-            false => text,
+            false => printable(&text),
         };
         self.errors.entry(code).or_insert((0, text_or_name)).0 += count;
     }

@@ -46,8 +46,10 @@ impl Pool {
             (Keys::Digits { different, .. }, Codec::None) => Some(different),
             _ => None,
         };
-        let mut prepared = Vec::new();
-        for _ in 0..count(plan) {
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let mut bytes_left = POOL_BYTES_MAX / plan.connections_count.max(1);
+        // At least one, whatever room it takes.
+        while prepared.len() < count(plan) && (bytes_left > 0 || prepared.is_empty()) {
             let batch = batch(
                 &plan.shape,
                 plan.records_per_batch,
@@ -58,6 +60,7 @@ impl Pool {
             // The fields behind the records are empty, so the batch is close to the end.
             let batch_at = frame.windows(batch.len()).rposition(|part| part == batch);
             let batch_at = batch_at.ok_or(Error::GeneratorBroken)?;
+            bytes_left = bytes_left.saturating_sub(frame.len());
             prepared.push(Prepared {
                 frame,
                 records: plan.records_per_batch as u64,
@@ -103,16 +106,12 @@ impl Pool {
     }
 }
 
-/// Batches of one connection: records enough to differ, as far as they find room.
+/// Batches of one connection, as far as they find room: records enough to differ.
 fn count(plan: &Plan) -> usize {
     if plan.shape.is_always_alike() {
         return 1;
     }
     let connections = plan.connections_count.max(1);
     let records = (POOL_RECORDS_MAX / connections).min(POOL_RECORDS);
-    let wanted = records.div_ceil(plan.records_per_batch.max(1));
-    let batch_bytes = plan.shape.batch_bytes_max(plan.records_per_batch).max(1);
-    wanted
-        .min(POOL_BYTES_MAX / connections / batch_bytes)
-        .max(1)
+    records.div_ceil(plan.records_per_batch.max(1)).max(1)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::limits::{RECORD_BYTES_MAX, SIZE_WEIGHT_MAX, SIZES_MAX};
+use crate::limits::{RECORD_BYTES_MAX, SIZE_SHARE_MIN, SIZE_WEIGHT_MAX, SIZES_MAX};
 use crate::random::Random;
 
 /// Bytes of a record's value.
@@ -35,7 +35,12 @@ impl Sizes {
             Some((size(bytes)?, is_weight.then_some(weight)?))
         });
         let weighted: Vec<(usize, u64)> = weighted.collect::<Option<_>>()?;
-        (weighted.len() <= SIZES_MAX).then_some(Self::Weighted(weighted))
+        let sum: u64 = weighted.iter().map(|(_, weight)| weight).sum();
+        // Records are drawn before the run, and sent over and over: what is rarer would not be among them, or too often.
+        let are_drawn = weighted
+            .iter()
+            .all(|(_, weight)| weight.saturating_mul(SIZE_SHARE_MIN) >= sum);
+        (weighted.len() <= SIZES_MAX && are_drawn).then_some(Self::Weighted(weighted))
     }
 
     pub(crate) fn max(&self) -> usize {
@@ -109,7 +114,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_shown_alike() {
-        for text in ["1024", "100..10000", "7..7", "100:90,10000:10"] {
+        for text in [
+            "1024",
+            "100..10000",
+            "7..7",
+            "100:90,10000:10",
+            "100:99,1:1",
+        ] {
             assert_eq!(Sizes::parse(text).unwrap().to_string(), text);
         }
         for text in [
@@ -125,6 +136,7 @@ mod tests {
             "1:0",
             "1:",
             "1:1,",
+            "100:100,1:1",
             "1:1,2",
             "16777217",
             "1..16777217",

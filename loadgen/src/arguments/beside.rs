@@ -18,7 +18,7 @@ pub struct Beside {
     /// its start, over and over, as a consumer does that catches up. A sink keeps nothing to follow: there say `start`.
     #[arg(long, value_name = "WHERE", value_enum)]
     pub readers_from: Option<FromName>,
-    /// mixed: the login of readers, where those that write may not read: an option from username to tls-name, such as
+    /// mixed: the login of readers, where those that write may not read: an option from sasl to tls-name, such as
     /// client-id=analytics. What is not given is as for the writers. May be given several times. compare: with a target's
     /// name before it, such as direct.username=bob, it is for the readers of that target, without one for those of all.
     #[arg(long, value_name = "[NAME.]KEY=VALUE")]

@@ -17,7 +17,7 @@ pub struct Compare {
     /// The target that the others are compared with; the first unless stated.
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
-    /// How to reach one target: NAME.KEY=VALUE, where KEY is an option of `loadgen run` from username to tls-name.
+    /// How to reach one target: NAME.KEY=VALUE, where KEY is an option of `loadgen run` from sasl to tls-name.
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     pub with: Vec<String>,
     #[command(flatten)]

@@ -75,8 +75,8 @@ pub struct Load {
     /// The topic, which must exist: `loadgen create-topic` makes one.
     #[arg(long)]
     pub topic: String,
-    /// The partitions that are used, such as 0-3,7: connections are spread over them in turn, as readers beside them are.
-    /// All unless stated.
+    /// The partitions that are used, such as 0-3,7: connections are spread over them in turn, as readers beside them are, so
+    /// there must be as many connections as partitions that are to have one. All unless stated.
     #[arg(long, value_name = "PARTITIONS")]
     pub only_partitions: Option<String>,
     /// Requests per second over all connections, sent on time whatever the target does; or `max` for a closed loop.

@@ -6,14 +6,16 @@ use super::load::Compression;
 use super::{argument, within};
 use crate::Error;
 use crate::limits::{
-    HEADER_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, RECORD_BYTES_MAX, UNIQUE_KEY_BYTES_MIN,
+    HEADER_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, POOL_RECORDS, RECORD_BYTES_MAX, SIZE_SHARE_MIN,
+    UNIQUE_KEY_BYTES_MIN,
 };
 use crate::plan::Payload;
 use crate::records::{Headers, Keys, Shape};
 use crate::sizes::Sizes;
 
-/// Bytes of keys of digits, unless stated.
+/// Bytes of keys of digits, and of values of headers, unless stated.
 const KEY_BYTES: usize = 16;
+const HEADER_BYTES: usize = 16;
 
 #[derive(Debug, Clone, Args)]
 pub struct RecordsArguments {
@@ -36,9 +38,9 @@ pub struct RecordsArguments {
     /// Headers of each record.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub headers: usize,
-    /// Bytes of each header's value.
-    #[arg(long, value_name = "BYTES", default_value_t = 16)]
-    pub header_bytes: usize,
+    /// Bytes of each header's value; 16 unless stated.
+    #[arg(long, value_name = "BYTES")]
+    pub header_bytes: Option<usize>,
     /// How batches are compressed.
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub compression: Compression,
@@ -52,12 +54,16 @@ impl RecordsArguments {
         let Some(sizes) = Sizes::parse(&self.record_bytes) else {
             return argument(format!(
                 "--record-bytes {}: write a size (1024), a range (100..10000) or sizes with weights (100:90,10000:10), from 1 to \
-                 {RECORD_BYTES_MAX} bytes",
+                 {RECORD_BYTES_MAX} bytes and none rarer than one in {SIZE_SHARE_MIN}",
                 self.record_bytes
             ));
         };
         within("--headers", self.headers, 0, HEADERS_MAX)?;
-        within("--header-bytes", self.header_bytes, 0, HEADER_BYTES_MAX)?;
+        let header_bytes = self.header_bytes.unwrap_or(HEADER_BYTES);
+        within("--header-bytes", header_bytes, 0, HEADER_BYTES_MAX)?;
+        if self.headers == 0 && self.header_bytes.is_some() {
+            return argument("--header-bytes: say with --headers how many there are".to_owned());
+        }
         Ok(Shape {
             payload: match self.json_records {
                 true => Payload::Json,
@@ -67,7 +73,7 @@ impl RecordsArguments {
             keys: self.keys()?,
             headers: Headers {
                 count: self.headers,
-                bytes: self.header_bytes,
+                bytes: header_bytes,
             },
             codec: self.compression.into(),
         })
@@ -102,15 +108,23 @@ impl RecordsArguments {
             Keys::Digits {
                 different: Some(different),
                 ..
-            } => (different.to_string(), (different - 1).to_string().len()),
+            } => {
+                if self.compression != Compression::None && different > POOL_RECORDS as u64 {
+                    return argument(format!(
+                        "--keys {different}: batches are compressed once and then repeated, and have no more than {POOL_RECORDS} \
+                         different keys; give no more, or leave --compression out"
+                    ));
+                }
+                (different.to_string(), (different - 1).to_string().len())
+            }
             Keys::Digits {
                 different: None, ..
             } => {
                 if self.compression != Compression::None {
-                    return argument(
-                        "--keys unique: batches are compressed once and then repeated; leave --compression out, or give a number of keys"
-                            .to_owned(),
-                    );
+                    return argument(format!(
+                        "--keys unique: batches are compressed once and then repeated; leave --compression out, or give a number of \
+                             keys up to {POOL_RECORDS}"
+                    ));
                 }
                 ("unique".to_owned(), UNIQUE_KEY_BYTES_MIN)
             }

@@ -309,8 +309,8 @@ impl Round {
 
     /// Record bytes of all connections, also of those beside the load.
     pub(super) fn moved_bytes(&self) -> u64 {
-        let beside = self.beside.iter().map(|(_, part)| part.record_bytes);
-        self.record_bytes + beside.sum::<u64>()
+        let beside = self.beside.iter().map(|(_, part)| part.moved_bytes());
+        self.record_bytes + self.slowly_read_bytes + beside.sum::<u64>()
     }
 
     pub(super) fn part(&self, name: &str) -> Option<&Self> {

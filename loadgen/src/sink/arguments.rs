@@ -12,6 +12,7 @@ use super::{Sink, SinkConfig, SinkListener};
 use crate::Error;
 use crate::arguments::{RecordsArguments, argument, within};
 use crate::limits::SINK_PARTITIONS_MAX;
+use crate::records::Keys;
 use crate::report::Report;
 use crate::stream::server_tls_config;
 
@@ -70,6 +71,12 @@ impl Arguments {
             .listen_tls
             .iter()
             .map(|text| listener("--listen-tls", text, tls.clone()));
+        let shape = self.records.shape()?;
+        if matches!(shape.keys, Keys::Digits { .. }) {
+            return Err(Error::OperatorArgument(
+                "--keys: a sink sends one batch over and over; give letters or none".to_owned(),
+            ));
+        }
         Ok(SinkConfig {
             listeners: plain.chain(secured).collect::<Result<_, _>>()?,
             cpus: self.cpu.clone(),
@@ -78,7 +85,7 @@ impl Arguments {
                 .iter()
                 .map(|text| topic(text))
                 .collect::<Result<_, _>>()?,
-            shape: self.records.shape()?,
+            shape,
             records_per_batch: self.records_per_batch,
             seed: self.records.seed,
         })
