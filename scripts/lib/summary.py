@@ -4,6 +4,7 @@ summary.py          writes it; exit code 1 if there is a row for which the page 
 summary.py --check  writes nothing; exit code 1 if it is not what the tables say
 """
 
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -156,13 +157,26 @@ def count(section):
     return "" if found and found[1] == "5000" else f"of {found[1] if found else '?'} connections"
 
 
+def added(title, row):
+    """What the gateway adds to the way without a proxy, over what HAProxy adds, of medians."""
+
+    def figure(section):
+        direct, other, own = (section.figure(title, row, name).middle for name in ("direct", "haproxy", "gateway"))
+        value = (own - direct) / (other - direct) if other > direct else math.inf
+        return Figure(value, value, value)
+
+    return figure
+
+
 def latency_rows():
     rows = []
     for at in ("p50", "p99"):
         for section, goal, said in (("ladder", 1.3, ""), ("hot", 0.8, ", hot")):
             for title, what in ((PING, "ping-pong"), (PING_RATE, "2,000 a second")):
-                figure = table(title, f"latency {at}, us", "gateway / haproxy")
-                rows.append(Row(f"{at}, {what}{said}", "HAProxy", Goal("at most", goal, "x"), "x", section, figure))
+                row = f"latency {at}, us"
+                whole = beside("whole {}", title, row, "gateway / haproxy")
+                name, most = f"added to {at}, {what}{said}", Goal("at most", goal, "x")
+                rows.append(Row(name, "what HAProxy adds", most, "x", section, added(title, row), whole))
     return rows
 
 
@@ -263,6 +277,7 @@ def summary(text):
         "",
         f"{met} of {len(verdicts)} goals are met. It is the median that meets or misses; *not in all rounds* where the goal lies between",
         "the least and the most, which are in brackets. A difference is that of two medians, and its brackets are as far apart as their rounds allow.",
+        "What is added to a latency is what there is above *direct*, of medians.",
         "",
         "Measured: " + ";\n".join(when) + ".",
         "",

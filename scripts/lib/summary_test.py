@@ -105,6 +105,13 @@ class Summary(unittest.TestCase):
         found = summary.difference("T", "CPU", "own", "other")(summary.Section("ladder", text))
         self.assertEqual("1.00 s (0.80 to 1.50)", found.shown("s"))
 
+    def test_what_is_added_is_above_the_way_without_a_proxy(self):
+        text = "#### T\n\n| | direct | haproxy | gateway |\n|---|---|---|---|\n| p50 | 100 (90 to 120) | 200 | 180 |\n"
+        found = summary.added("T", "p50")(summary.Section("hot", text))
+        self.assertEqual("0.80 x", found.shown("x"))
+        nothing = summary.added("T", "p50")(summary.Section("hot", text.replace("| 200 |", "| 90 |")))
+        self.assertFalse(summary.Goal("at most", 0.8, "x").met(nothing.middle))
+
     def test_sections_say_when_they_were_measured_and_one_that_does_not_is_told(self):
         text = page.replaced(PAGE, "hot", "#### Nothing\n\nMeasured on 2031-01-02 at commit abcdef0-dirty.\n")
         found, _ = summary.summary(page.replaced(text, "compare", "#### Nothing\n"))
