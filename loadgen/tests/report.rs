@@ -1,13 +1,18 @@
 //! From a run to a page: `loadgen run` and `compare` against a sink, then `loadgen report`, as somebody would type them.
 
+#[allow(dead_code)]
+mod program;
+#[allow(dead_code)]
+mod short;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sluice_loadgen::sink::{Sink, SinkConfig, SinkListener};
-use sluice_loadgen::{Payload, Shape};
+use sluice_loadgen::sink::Sink;
 
-const TOPIC: &str = "orders";
+use program::sink;
+use short::TOPIC;
 
 /// A name that breaks whatever forgets to escape it.
 const NASTY: &str = "</title><script>alert(1)</script>&\"'";
@@ -16,7 +21,7 @@ const NASTY: &str = "</title><script>alert(1)</script>&\"'";
 fn a_run_becomes_a_page_that_needs_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let at = |file: &str| directory.path().join(file);
-    let sink = sink();
+    let sink = sink(1);
     let own = format!("{NASTY}={}", std::process::id());
     let text = loadgen(
         &run_of(
@@ -156,7 +161,7 @@ fn a_result_of_before_there_were_histograms_gives_a_page_that_says_what_is_missi
 #[test]
 fn what_ran_beside_the_load_has_its_tables() {
     let directory = tempfile::tempdir().unwrap();
-    let sink = sink();
+    let sink = sink(1);
     let address = sink.addresses()[0].to_string();
     let run = "run --mode mixed --readers-from start --rate 200 --seconds 1 --quiet --json-file run.json --churn-interval 300ms \
         --churn-command true --topic";
@@ -212,25 +217,6 @@ fn a_file_that_is_no_result_is_named() {
     assert!(!output.status.success());
     assert!(fault.contains("other.json holds no result"), "{fault}");
     assert!(!directory.path().join("out").exists());
-}
-
-fn sink() -> Sink {
-    let config = SinkConfig {
-        listeners: vec![SinkListener {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            advertised: None,
-            tls: None,
-        }],
-        cpus: Vec::new(),
-        topics: vec![(TOPIC.to_owned(), 1)],
-        shape: Shape {
-            payload: Payload::Text,
-            ..Shape::text(100)
-        },
-        records_per_batch: 1,
-        seed: 1,
-    };
-    Sink::start(&config).unwrap()
 }
 
 fn run_of(sink: &Sink, more: &[&str]) -> Vec<String> {

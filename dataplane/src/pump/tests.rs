@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
+use crate::buffers::{LARGE_BYTES, SMALL_BYTES};
 use crate::net::{Driver, Sock};
 use crate::shard::{ExitCause, ShardContext, ShardOptions, spawn_shards};
 
